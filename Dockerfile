@@ -1,0 +1,37 @@
+# The operator's image, from the root of a checkout:  docker build -t farthing/operator .
+#
+#   requirements   the names that the `operator` extra needs, and nothing else of pyproject.toml: what decides the next stage
+#   dependencies   those packages in a virtual environment
+#   code           the package, compiled; the local cluster is no part of it (.dockerignore)
+#   last           python, the environment, the code: three layers, the code's the only one that a change of code moves
+
+FROM python:3.11-slim-bookworm AS requirements
+WORKDIR /build
+COPY pyproject.toml constraints.tx[t] ./
+COPY scripts/list_requirements.py scripts/
+# A fixed time, so that the copy below is the same layer whenever the list is the same.
+RUN python scripts/list_requirements.py operator > requirements.txt && touch constraints.txt \
+    && touch --date=@0 requirements.txt constraints.txt
+
+FROM python:3.11-slim-bookworm AS dependencies
+# Of a builder behind a proxy with a certificate of its own; not kept in the image.
+ARG PIP_CERT
+RUN python -m venv /opt/farthing
+COPY --from=requirements /build/requirements.txt /build/constraints.txt /build/
+RUN /opt/farthing/bin/pip install --no-cache-dir --disable-pip-version-check --compile \
+    -r /build/requirements.txt -c /build/constraints.txt
+
+FROM python:3.11-slim-bookworm AS code
+COPY operator/farthing /app/farthing
+RUN python -m compileall -q --invalidation-mode unchecked-hash /app
+
+FROM python:3.11-slim-bookworm
+RUN groupadd --gid 10001 farthing && useradd --uid 10001 --gid 10001 --no-create-home --shell /usr/sbin/nologin farthing
+COPY --from=dependencies /opt/farthing /opt/farthing
+# PYTHONUNBUFFERED: a log line is seen when it is written, not when a buffer is full.
+ENV PATH=/opt/farthing/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
+    PYTHONPATH=/app PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+USER 10001:10001
+WORKDIR /app
+CMD ["kopf", "run", "--standalone", "--all-namespaces", "-m", "farthing.controller"]
+COPY --from=code /app /app

@@ -1,0 +1,1 @@
+"""What operator and trainer agree on: the only package that both images import."""

@@ -1,0 +1,92 @@
+"""Images of the operator and the trainer, built from the project's Dockerfiles and pushed to the local registry.
+
+A reference's tag is the image's own digest: the same content has the same reference, and another content never an old one's.
+"""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from farthing.local.base_image import ensure_base
+from farthing.local.buildah import buildah, images
+from farthing.local.cluster import LocalCluster
+from farthing.local.paths import Paths, checkout, invoker
+
+Which = Literal["operator", "trainer"]
+
+DOCKERFILES = {"operator": "Dockerfile", "trainer": "trainer_image/Dockerfile"}
+
+KEPT = 2
+"""Old images of each kind that stay in the builder's store: the last one's layers are the next build's cache."""
+
+CA_IN_IMAGE = "/etc/ssl/certs/ca-certificates.crt"
+
+
+def build_and_push(cluster: LocalCluster, which: Which, progress: Callable[[str], None] = print) -> str:
+    """Build an image and push what the registry lacks of it; the reference to use in pods.
+
+    Raises LocalClusterError with the end of the build's output, or outside a checkout.
+    """
+    paths = cluster.paths
+    ensure_base(paths, progress)
+    progress(f"building the {which} image")
+    identifier = build_image(paths, which)
+    reference = f"{cluster.registry}/farthing/{which}:{identifier[:16]}"
+    buildah(paths, "tag", identifier, f"localhost/farthing/{which}:{identifier[:16]}")
+    progress(f"pushing {reference}")
+    push(paths, identifier, reference)
+    _forget_old(paths, f"localhost/farthing/{which}", identifier[:16])
+    return reference
+
+
+def build_image(paths: Paths, which: Which) -> str:
+    """Run a Dockerfile on the layers that earlier builds left; the image's id (64 hexadecimal characters)."""
+    root = checkout()
+    id_file = paths.run / f"{which}.image-id"
+    options = ["--layers", "--pull-never", "--iidfile", id_file, "--file", root / DOCKERFILES[which], *build_options()]
+    buildah(paths, "bud", *options, root)
+    return id_file.read_text().removeprefix("sha256:").strip()
+
+
+def build_options(environment: os._Environ[str] | dict[str, str] = os.environ) -> list[str]:
+    """Mounts and arguments of one build only: the package cache, and the machine's certificates behind a proxy."""
+    options = ["--volume", f"{_package_cache()}:/root/.cache/uv"]
+    certificates = environment.get("SSL_CERT_FILE")
+    if certificates and Path(certificates).is_file():
+        options += ["--volume", f"{certificates}:{CA_IN_IMAGE}:ro"]
+        options += [word for name in ("SSL_CERT_FILE", "PIP_CERT") for word in ("--build-arg", f"{name}={CA_IN_IMAGE}")]
+    return options
+
+
+def push(paths: Paths, image: str, reference: str) -> None:
+    """Push without compressing anew (`-D`): only the layers that the registry lacks travel."""
+    buildah(paths, "push", "--quiet", "-D", "--tls-verify=false", image, f"docker://{reference}")
+
+
+def push_pause(cluster: LocalCluster) -> str:
+    """The image that holds a pod's namespaces: one static binary; its reference."""
+    paths, binary = cluster.paths, cluster.binaries["pause"]
+    reference = f"{cluster.registry}/farthing/pause:{binary.name.removeprefix('pause-')}"
+    container = buildah(paths, "from", "scratch").strip()
+    buildah(paths, "copy", "--quiet", container, binary, "/pause")
+    buildah(paths, "config", "--entrypoint", '["/pause"]', "--user", "65535:65535", container)
+    push(paths, buildah(paths, "commit", "--quiet", "--rm", container).strip(), reference)
+    return reference
+
+
+def _forget_old(paths: Paths, repository: str, current: str) -> None:
+    others = [name for name in images(paths, repository) if not name.endswith(f":{current}")]
+    for name in others[KEPT - 1 :]:
+        buildah(paths, "rmi", "--force", name)
+
+
+def _package_cache() -> Path:
+    """uv's cache: the user's own, except under sudo, where root must not write into it."""
+    user = invoker()
+    cache = Path(os.environ.get("UV_CACHE_DIR") or user.home / ".cache" / "uv")
+    if user.behind_sudo:
+        cache = Path("/root/.cache/uv")
+    cache.mkdir(parents=True, exist_ok=True)
+    return cache

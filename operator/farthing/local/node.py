@@ -1,0 +1,1 @@
+def start_node(*a): raise SystemExit

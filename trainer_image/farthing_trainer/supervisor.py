@@ -1,0 +1,177 @@
+"""PID 1 of a pod: starts one process per accelerator, forwards signals, owns the deadline, names the way the pod ended.
+
+It holds with the API server, the kubelet and the operator dead, and against a trainer that hangs in a collective or ignores every
+signal. Standard library only, so that it is up in a few milliseconds and nothing in the image can break it.
+"""
+
+import json
+import os
+import signal
+import sys
+import time
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from farthing.contract.exit_codes import ExitCode
+from farthing.contract.names import ENV_DISABLE_SUPERVISOR_DEADLINE, ENV_POD_INDEX, ENV_RUN_CONFIG, RENDEZVOUS_PORT
+from farthing_trainer.last_word import amend_last_word
+from farthing_trainer.oom import oom_kills
+from farthing_trainer.place import ENV_STARTED, Started
+
+TERM_LEAD_SECONDS = 3.0
+"""SIGTERM goes out this long before the supervisor's end: the trainer's own end has passed already."""
+KILL_LEAD_SECONDS = 0.5
+"""SIGKILL this long before it, so that everything is dead *at* the end."""
+AFTER_A_FAILURE_SECONDS = 10.0
+"""How long the others may take to leave once one process has failed."""
+AFTER_A_FINISH_SECONDS = 120.0
+"""How long the others may take once one process has left in order (0 or 143)."""
+POLL_SECONDS = 0.5
+
+WORST_FIRST = (ExitCode.BAD_CONFIG, ExitCode.OUT_OF_MEMORY, ExitCode.TRY_AGAIN, ExitCode.STOPPED, ExitCode.LANDED)
+IN_ORDER = (ExitCode.LANDED, ExitCode.STOPPED)
+_WATCHED = {signal.SIGTERM, signal.SIGINT, signal.SIGCHLD}
+
+
+def worst(codes: list[ExitCode]) -> ExitCode:
+    """The code that the pod leaves with: the first of 64, 76, 75, 143, 0 that any process left with."""
+    return next(code for code in WORST_FIRST if code in codes)
+
+
+def seconds_until(end: dict[str, Any], started: Started) -> float:
+    """Seconds from now to an `End` of the run config; infinite where no time binds."""
+    left = float("inf")
+    if end.get("seconds") is not None:
+        left = end["seconds"] - started.elapsed()
+    if end.get("notAfter") is not None:
+        left = min(left, datetime.fromisoformat(end["notAfter"].replace("Z", "+00:00")).timestamp() - time.time())
+    return left
+
+
+def child_environment(config: dict[str, Any], local_rank: int, started: Started) -> dict[str, str]:
+    """The environment of one process: torchrun's names, the start, one thread each."""
+    pods, per_pod = config["pods"], config["processesPerPod"]
+    attempt = config["job"]["attempt"]
+    alone = {"MASTER_ADDR": "127.0.0.1", "GLOO_SOCKET_IFNAME": os.environ.get("GLOO_SOCKET_IFNAME", "lo")}
+    environment = {
+        **os.environ,
+        "RANK": str(int(os.environ.get(ENV_POD_INDEX, "0")) * per_pod + local_rank),
+        "LOCAL_RANK": str(local_rank),
+        "WORLD_SIZE": str(pods * per_pod),
+        "LOCAL_WORLD_SIZE": str(per_pod),
+        "MASTER_PORT": os.environ.get("MASTER_PORT", str(RENDEZVOUS_PORT)),
+        "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"),
+        "PYTHONUNBUFFERED": "1",
+        ENV_STARTED: str(started),
+    }
+    return environment | (alone if pods == 1 else {"MASTER_ADDR": f"{attempt}-0.{attempt}"})
+
+
+class Supervisor:
+    """The children of one pod and the deadline over them."""
+
+    def __init__(self, config: dict[str, Any], config_path: str, started: Started) -> None:
+        self.config = config
+        self.config_path = config_path
+        self.started = started
+        self.children: dict[int, int] = {}
+        self.codes: list[ExitCode] = []
+        self.why = ""
+        self._ooms = oom_kills()
+        self._terminated = False
+        self._killed = False
+        self._others_must_end_at = float("inf")
+        self._obeys_deadline = not os.environ.get(ENV_DISABLE_SUPERVISOR_DEADLINE)
+
+    def run(self) -> ExitCode:
+        """Start, watch and outlive the children. Returns the pod's exit code."""
+        for local_rank in range(self.config["processesPerPod"]):
+            self._start(local_rank)
+        while self.children:
+            received = signal.sigtimedwait(_WATCHED, max(0.0, min(POLL_SECONDS, self._kill_in())))
+            if received is not None and received.si_signo != signal.SIGCHLD:
+                self._signal_all(received.si_signo)
+            self._reap()
+            self._enforce()
+        return worst(self.codes)
+
+    def _start(self, local_rank: int) -> None:
+        command = [sys.executable, "-m", "farthing_trainer", "--config", self.config_path]
+        environment = child_environment(self.config, local_rank, self.started)
+        pid = os.posix_spawn(sys.executable, command, environment, setsigmask=())
+        self.children[pid] = int(environment["RANK"])
+
+    def _signal_all(self, number: int) -> None:
+        for pid in self.children:
+            os.kill(pid, number)
+
+    def _reap(self) -> None:
+        """Collect every dead child; as PID 1 also the orphans of others."""
+        while self.children:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            if pid == 0:
+                return
+            rank = self.children.pop(pid, None)
+            if rank is not None:
+                self._left(rank, os.waitstatus_to_exitcode(status))
+
+    def _left(self, rank: int, status: int) -> None:
+        code = self._meaning(status)
+        self.codes.append(code)
+        print(f"supervisor: rank {rank} left with {status}, which means {code.name} ({int(code)})", flush=True)
+        if code in IN_ORDER:
+            self._others_must_end_at = min(self._others_must_end_at, time.monotonic() + AFTER_A_FINISH_SECONDS)
+            return
+        self.why = self.why or f"rank {rank} left with {status}"
+        if not self._terminated:
+            self._terminated = True
+            self._signal_all(signal.SIGTERM)
+        self._others_must_end_at = min(self._others_must_end_at, time.monotonic() + AFTER_A_FAILURE_SECONDS)
+
+    def _meaning(self, status: int) -> ExitCode:
+        if status == -signal.SIGKILL and not self._killed and oom_kills() > self._ooms:
+            return ExitCode.OUT_OF_MEMORY
+        return ExitCode(status) if status in tuple(ExitCode) else ExitCode.TRY_AGAIN
+
+    def _kill_in(self) -> float:
+        end = seconds_until(self.config["lease"]["supervisorEnd"], self.started) if self._obeys_deadline else float("inf")
+        return min(end - KILL_LEAD_SECONDS, self._others_must_end_at - time.monotonic())
+
+    def _enforce(self) -> None:
+        left = self._kill_in()
+        if left <= 0 and self.children:
+            self._killed = True
+            self.why = self.why or "killed at the supervisor's end"
+            self._signal_all(signal.SIGKILL)
+        elif left <= TERM_LEAD_SECONDS - KILL_LEAD_SECONDS and not self._terminated:
+            self._terminated = True
+            self._signal_all(signal.SIGTERM)
+
+    @property
+    def reason(self) -> str:
+        """CamelCase, for a last word that no trainer could write."""
+        if self._killed and self.why.startswith("killed"):
+            return "DeadlineExceeded"
+        return {ExitCode.OUT_OF_MEMORY: "OutOfMemory", ExitCode.BAD_CONFIG: "BadConfig"}.get(worst(self.codes), "ProcessLost")
+
+
+def main() -> int:
+    """Run the pod; returns its exit code."""
+    started = Started.now()
+    signal.pthread_sigmask(signal.SIG_BLOCK, _WATCHED)
+    path = os.environ.get(ENV_RUN_CONFIG, "")
+    try:
+        config = json.loads(Path(path).read_text(encoding="utf-8"))
+        supervisor = Supervisor(config, path, started)
+        code = supervisor.run()
+    except (OSError, ValueError, KeyError) as error:
+        print(f"{ENV_RUN_CONFIG}: {path!r} cannot be used: {error!r}; it must name a run config", file=sys.stderr)
+        return ExitCode.BAD_CONFIG
+    if code not in IN_ORDER:
+        amend_last_word(int(code), supervisor.reason, supervisor.why)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
