@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from farthing.contract.handshake import CheckpointRequest, LeaseUpdate
 from farthing.contract.names import ROUTE_CHECKPOINT, ROUTE_HEALTH, ROUTE_LEASE, ROUTE_METRICS, ROUTE_PROGRESS
 from farthing.contract.runconfig import ControlConfig
+from farthing_trainer.errors import BadInput
 from farthing_trainer.state import Busy, RunState
 
 MAX_BODY_BYTES = 65536
@@ -28,10 +29,13 @@ log = logging.getLogger(__name__)
 
 
 class ControlServer:
-    """The port and its threads. `address` is what it is bound to; port 0 takes a free one."""
+    """The port and its threads. `address` is what it is bound to; port 0 takes a free one. Raises BadInput."""
 
     def __init__(self, config: ControlConfig, state: RunState, expose: Callable[[], bytes]) -> None:
-        self._server = _Server(("0.0.0.0", config.port), _Handler)
+        try:
+            self._server = _Server(("0.0.0.0", config.port), _Handler)
+        except OSError as error:
+            raise BadInput("control.port", config.port, f"it cannot be bound ({error}); choose a free one") from error
         self._server.state = state
         self._server.expose = expose
         self._server.token_file = Path(config.token_file) if config.token_file else None
@@ -73,7 +77,7 @@ class _Handler(BaseHTTPRequestHandler):
     server: _Server
     timeout = SOCKET_TIMEOUT_SECONDS
 
-    def do_GET(self) -> None:  # noqa: N802 - the base class dispatches by this name
+    def do_GET(self) -> None:
         """Metrics, progress, health."""
         if self.path == ROUTE_METRICS:
             self._send(HTTPStatus.OK, self.server.expose(), _TEXT)
@@ -84,7 +88,7 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._refuse(self._unknown_route())
 
-    def do_POST(self) -> None:  # noqa: N802 - the base class dispatches by this name
+    def do_POST(self) -> None:
         """Checkpoint requests and lease updates."""
         routes = {ROUTE_CHECKPOINT: self._post_checkpoint, ROUTE_LEASE: self._post_lease}
         try:

@@ -49,9 +49,14 @@ def seconds_until(end: dict[str, Any], started: Started) -> float:
     return left
 
 
+def processes(config: dict[str, Any]) -> int:
+    """How many processes this pod runs: one per accelerator, but one for the prepare stage, which needs none."""
+    return 1 if config["stage"] == "Prepare" else int(config["processesPerPod"])
+
+
 def child_environment(config: dict[str, Any], local_rank: int, started: Started) -> dict[str, str]:
     """The environment of one process: torchrun's names, the start, one thread each."""
-    pods, per_pod = config["pods"], config["processesPerPod"]
+    pods, per_pod = config["pods"], processes(config)
     attempt = config["job"]["attempt"]
     alone = {"MASTER_ADDR": "127.0.0.1", "GLOO_SOCKET_IFNAME": os.environ.get("GLOO_SOCKET_IFNAME", "lo")}
     environment = {
@@ -86,7 +91,7 @@ class Supervisor:
 
     def run(self) -> ExitCode:
         """Start, watch and outlive the children. Returns the pod's exit code."""
-        for local_rank in range(self.config["processesPerPod"]):
+        for local_rank in range(processes(self.config)):
             self._start(local_rank)
         while self.children:
             received = signal.sigtimedwait(_WATCHED, max(0.0, min(POLL_SECONDS, self._kill_in())))

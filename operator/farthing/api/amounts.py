@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from enum import StrEnum
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, JsonValue
 
 from farthing.api.base import ApiModel, BigNumber, Money, rule, rules
 from farthing.units import format_micro, format_whole, parse_amount
@@ -31,10 +31,15 @@ class Amounts(ApiModel):
     """
 
     cost: Money | None = None
+    """Money, in the budget's currency."""
     accelerator_hours: Money | None = None
+    """Accelerators × hours held, start-up and waste included."""
     flops: BigNumber | None = None
+    """Floating point operations executed, recomputation included, for example 1.9e12."""
     tokens: BigNumber | None = None
+    """Tokens trained on, along the surviving lineage of checkpoints."""
     energy: Money | None = None
+    """Energy in kWh. Not metered yet: a limit on it stalls the job."""
 
     def as_decimals(self) -> dict[Axis, Decimal]:
         """The axes that are present, as exact decimals."""
@@ -63,6 +68,29 @@ _MEMBERS: Mapping[Axis, str] = {
 }
 
 
+def floor_rules(limits: str) -> list[JsonValue]:
+    """CEL for the root of a resource whose `status` has `spent` and `holds`: limits rise, and fall only to both together.
+
+    `limits` is the path of the limits below the root. The sums are taken as doubles, since CEL cannot add up a list of
+    quantities and caps them at 2^63; the factor covers the sum's rounding (a double keeps 15 to 16 digits).
+    """
+    return [_floor_rule(limits, axis) for axis in Axis]
+
+
+def _floor_rule(limits: str, axis: Axis) -> JsonValue:
+    new, old = f"self.{limits}.{axis}", f"oldSelf.{limits}.{axis}"
+    spent = f"(has(self.status.spent) && has(self.status.spent.{axis}) ? double(self.status.spent.{axis}) : 0.0)"
+    held = (
+        "(has(self.status.holds)"
+        f" ? self.status.holds.map(h, has(h.amounts.{axis}) ? double(h.amounts.{axis}) : 0.0).sum() : 0.0)"
+    )
+    return rule(
+        f"!has({new}) || !has(self.status) || (has({old}) && double({new}) >= double({old}))"
+        f" || double({new}) * 1.000000000001 >= {spent} + {held}",
+        f"{limits}.{axis} cannot fall below what is spent and held: read both in status, or wait for the running attempts",
+    )
+
+
 def amounts(values: Mapping[Axis, Decimal]) -> Amounts:
     """Amounts from exact decimals, rounded up to what the API can write; axes that are absent stay absent."""
     micro = {Axis.COST, Axis.ACCELERATOR_HOURS, Axis.ENERGY}
@@ -71,4 +99,4 @@ def amounts(values: Mapping[Axis, Decimal]) -> Amounts:
     )
 
 
-__all__ = ["METERED_AXES", "Amounts", "Axis", "Limits", "amounts"]
+__all__ = ["METERED_AXES", "Amounts", "Axis", "Limits", "amounts", "floor_rules"]

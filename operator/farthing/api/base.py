@@ -38,7 +38,9 @@ def rules(*entries: JsonValue) -> dict[str, JsonValue]:
 class ApiModel(BaseModel):
     """Part of a resource: camelCase in YAML, unknown fields kept out, unset members not written."""
 
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True, use_attribute_docstrings=True
+    )
 
     def to_dict(self) -> dict[str, Any]:
         """The plain dict that goes to the API server; members that are None are left out."""
@@ -48,7 +50,9 @@ class ApiModel(BaseModel):
 class StatusModel(ApiModel):
     """Part of a status: unknown fields are dropped, so that an older operator can read what a newer one wrote."""
 
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="ignore", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        alias_generator=to_camel, populate_by_name=True, extra="ignore", frozen=True, use_attribute_docstrings=True
+    )
 
 
 class ObjectMeta(StatusModel):
@@ -70,12 +74,14 @@ class LocalReference(ApiModel):
     """The name of an object in the same namespace."""
 
     name: Name
+    """Name of the object."""
 
 
 class LabelSelector(ApiModel):
     """A label selector by equality; an empty one selects everything."""
 
     match_labels: LabelMap = Field(default_factory=dict)
+    """Labels and the values they must have."""
 
     def matches(self, labels: dict[str, str]) -> bool:
         """Whether an object with these labels is selected."""

@@ -82,11 +82,17 @@ class Condition(StatusModel):
     """One metav1.Condition; at most one of each type in a status."""
 
     type: Annotated[str, Field(max_length=64)]
+    """What is observed."""
     status: Literal["True", "False", "Unknown"]
+    """Whether it holds."""
     reason: Annotated[str, Field(max_length=128)]
+    """One CamelCase word: why."""
     message: Annotated[str, Field(max_length=4096)] = ""
+    """Why, in a sentence."""
     last_transition_time: Timestamp
+    """When the status last changed."""
     observed_generation: int | None = Field(default=None, ge=0)
+    """The generation of the spec that this was said about."""
 
 
 def find(conditions: list[Condition], kind: ConditionType) -> Condition | None:

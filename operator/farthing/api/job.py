@@ -47,6 +47,8 @@ class PretrainedModel(ApiModel):
     """Where the folder is, for example file:///models/llama-1m or s3://bucket/model."""
     revision: ShortText | None = None
     """A version of the folder, for stores that have versions."""
+    config: OpenConfig | None = None
+    """The folder's config.json, inline: the operator reads no tenant storage, and plans from this."""
 
 
 class LoraSpec(ApiModel):
@@ -58,12 +60,9 @@ class LoraSpec(ApiModel):
     """Scale: the adapters' output is multiplied by alpha ÷ rank."""
     dropout: Money = "0"
     """Share of the adapters' inputs that is dropped while training."""
-    target_modules: Annotated[list[Annotated[str, Field(max_length=64)]], Field(min_length=1, max_length=16)] = [
-        "q_proj",
-        "k_proj",
-        "v_proj",
-        "o_proj",
-    ]
+    target_modules: Annotated[list[Annotated[str, Field(max_length=64)]], Field(min_length=1, max_length=16)] = Field(
+        default=["q_proj", "k_proj", "v_proj", "o_proj"]
+    )
     """Names of the linear layers that get an adapter."""
 
 
@@ -289,6 +288,7 @@ class OutputSpec(ApiModel):
     """Where the finished model goes: a folder that transformers' AutoModelForCausalLM loads."""
 
     uri: Uri
+    """An fsspec URI that the worker can write."""
 
 
 class BudgetedTrainingJobSpec(ApiModel):
@@ -337,7 +337,9 @@ class BudgetedTrainingJob(ApiModel):
 
 
 __all__ = [
-    "AllocationStatus", "AttemptStatus", "BudgetedTrainingJob", "BudgetedTrainingJobSpec", "BudgetedTrainingJobStatus",
-    "CheckpointStatus", "DecisionStatus", "Estimate", "HoldStatus", "PlanStatus", "PreparedStatus", "ProgressStatus",
-    "RejectedPlan", "RequestStatus", "StrategySpec",
+    "AcceleratorRange", "AllocationStatus", "AttemptStatus", "BudgetSpec", "BudgetedTrainingJob", "BudgetedTrainingJobSpec",
+    "BudgetedTrainingJobStatus", "CheckpointSpec", "CheckpointStatus", "ClaimReference", "ComputeSpec", "DataSourceSpec",
+    "DataSpec", "DecisionStatus", "Estimate", "HoldStatus", "LoraSpec", "ModelSpec", "OutputSpec", "PlanStatus",
+    "PreparedStatus", "PretrainedModel", "ProgressStatus", "RejectedPlan", "RequestStatus", "SelectionSpec", "StorageSpec",
+    "StrategySpec", "TokenizerSpec", "TrainingSpec", "ValidationSpec",
 ]  # fmt: skip

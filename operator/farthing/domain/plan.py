@@ -155,6 +155,11 @@ class PlanSet:
     plans: tuple[Plan, ...]
     rejections: tuple[Rejection, ...] = ()
     notes: tuple[str, ...] = field(default=())
+    marginals: Mapping[str, float] = field(default_factory=dict)
+    """By limited axis (or `deadline`): change of the best plan's final loss per unit more of it, in nats; never positive.
+
+    Units: cost in its currency, acceleratorHours, single flops and tokens, deadline in seconds. Empty where no loss is predicted.
+    """
 
     @property
     def best(self) -> Plan | None:

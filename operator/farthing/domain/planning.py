@@ -58,6 +58,9 @@ class RuntimeProfile:
     """Schedule + pull of a warm image + import + rendezvous + load: 11–18 s on two cores (DESIGN 9)."""
     checkpoint_seconds: float = 3.0
     """One synchronous save of a small model, before any was measured."""
+    reserve_seconds: float = 40.0
+    """`hard − trainerEnd` (DESIGN 4): grace, controller lag, last save and control period. Bought, never trained in; the caller
+    that knows the ledger's own number passes it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,12 +4,12 @@ Errors: `Conflict` (re-read, decide anew next cycle), `Refused` (the API server'
 `Unreachable` (try again next cycle). Absence is None or an empty tuple, never an error.
 """
 
-from collections.abc import Sequence
 from typing import Any, Protocol
 
 from farthing.api import BudgetedTrainingJob, GPUNodePoolStatus, TrainingBudgetStatus
 from farthing.contract.handshake import CheckpointAnswer, CheckpointRequest, LeaseUpdate
 from farthing.domain.decision import OpenAttempt, SettleAttempt
+from farthing.domain.manifests import AttemptManifests
 from farthing.domain.snapshot import Attempt, Snapshot
 
 
@@ -24,7 +24,7 @@ class Observer(Protocol):
 class Attempts(Protocol):
     """Starting, steering and ending attempts."""
 
-    async def open_attempt(self, action: OpenAttempt, job: BudgetedTrainingJob, children: "AttemptManifests") -> None:
+    async def open_attempt(self, action: OpenAttempt, job: BudgetedTrainingJob, children: AttemptManifests) -> None:
         """Reserve and act as one (DESIGN 4, order of a start).
 
         (1) adds the hold under resourceVersion to the account's status, or to the job's own where it has none; (2) POSTs the
@@ -96,30 +96,6 @@ class Recorder(Protocol):
         ...
 
 
-class AttemptManifests(Protocol):
-    """The children of one attempt as plain Kubernetes objects, built purely by `engine.manifests`."""
-
-    @property
-    def record(self) -> dict[str, Any]:
-        """The SpendRecord."""
-        ...
-
-    @property
-    def children(self) -> Sequence[dict[str, Any]]:
-        """ConfigMap, Service, NetworkPolicy, and PodGroup where native gangs are served."""
-        ...
-
-    @property
-    def secret(self) -> dict[str, Any]:
-        """The Secret with an empty token: the adapter that holds the operator's key fills it in."""
-        ...
-
-    @property
-    def job(self) -> dict[str, Any]:
-        """The Indexed batch/v1 Job."""
-        ...
-
-
 class Metrics(Protocol):
     """The numbers of one cycle, for Prometheus."""
 
@@ -138,3 +114,10 @@ class Metrics(Protocol):
     def forget(self, namespace: str, name: str) -> None:
         """The job is gone: drop its series."""
         ...
+
+
+class World(Observer, Attempts, Trainers, Recorder, Metrics, Protocol):
+    """All the ports at once: what one cycle is given. The cluster and the in-memory world both have this shape."""
+
+
+__all__ = ["AttemptManifests", "Attempts", "Metrics", "Observer", "Recorder", "Trainers", "World"]

@@ -1,10 +1,16 @@
 """Buildah with a store of its own: it touches no other image of the machine."""
 
-from collections.abc import Sequence
+import fcntl
+import os
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
+from farthing.local.mounts import below, unmount_all
 from farthing.local.paths import Paths
-from farthing.local.shell import run, succeeds
+from farthing.local.processes import command_line
+from farthing.local.shell import run, succeeds, wait_until
 
 ISOLATION = {"BUILDAH_ISOLATION": "chroot"}
 """Needs neither user namespaces nor a runtime: works where containers may not nest."""
@@ -13,6 +19,36 @@ ISOLATION = {"BUILDAH_ISOLATION": "chroot"}
 def buildah(paths: Paths, *arguments: str | Path) -> str:
     """Run one buildah command on our store and return its output."""
     return run([*_command(paths), *arguments], environment=ISOLATION)
+
+
+@contextmanager
+def builder(paths: Paths) -> Iterator[None]:
+    """Have the store for oneself, put right after a build that was killed; a second user waits."""
+    paths.builder.mkdir(parents=True, exist_ok=True)
+    with (paths.builder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        _recover(paths)
+        yield
+
+
+def _recover(paths: Paths) -> None:
+    """End builds whose parent died, and drop the mounts and containers that they left: the store fails on them."""
+    for pid in _orphans(paths):
+        os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: not _orphans(paths), "no orphaned build", seconds=30)
+    if below([paths.builder]):
+        unmount_all([paths.builder])
+        buildah(paths, "rm", "--all")
+
+
+def _orphans(paths: Paths) -> list[int]:
+    """Buildah processes on our store; the lock says that none of them has a living parent of ours."""
+    pids = [int(folder.name) for folder in Path("/proc").iterdir() if folder.name.isdigit()]
+    return [pid for pid in pids if (words := command_line(pid)) and _is_ours(words, paths)]
+
+
+def _is_ours(words: Sequence[str], paths: Paths) -> bool:
+    return Path(words[0]).name.startswith("buildah") and str(paths.builder) in words
 
 
 def image_exists(paths: Paths, name: str) -> bool:
@@ -28,5 +64,5 @@ def images(paths: Paths, repository: str) -> list[str]:
 
 def _command(paths: Paths) -> Sequence[str | Path]:
     # Without skip_mount_home the driver leaves a bind mount of its own folder behind.
-    storage = ["--root", paths.builder, "--runroot", paths.builder / "run", "--storage-driver", "overlay"]
+    storage: list[str | Path] = ["--root", paths.builder, "--runroot", paths.builder / "run", "--storage-driver", "overlay"]
     return ["buildah", *storage, "--storage-opt", "overlay.skip_mount_home=true"]

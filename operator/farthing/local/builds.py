@@ -93,7 +93,7 @@ def _built(paths: Paths, module: Module, go: Go, progress: Progress) -> Path:
 
 
 def _compile(module: Module, go: Go, output: Path, progress: Progress) -> None:
-    """`go build -v`, which prints each package as it is compiled."""
+    """`go build -v`, which prints each package as it is compiled; under sudo as the user, so that the caches stay theirs."""
     command = [go.command, "build", "-v", "-trimpath", "-ldflags", module.linker_flags(), "-o", output, module.package]
     process = subprocess.Popen(
         ["nice", "-n", "10", *map(str, command)],
@@ -102,7 +102,8 @@ def _compile(module: Module, go: Go, output: Path, progress: Progress) -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        **_as_invoker(go),
+        user=go.user.uid if go.user.behind_sudo else None,
+        group=go.user.gid if go.user.behind_sudo else None,
     )
     last_lines: collections.deque[str] = collections.deque(maxlen=40)
     with process:
@@ -113,11 +114,6 @@ def _compile(module: Module, go: Go, output: Path, progress: Progress) -> None:
                 progress(f"building {module.name}: {count} packages, now {line.strip()}")
     if process.returncode != 0:
         raise LocalClusterError(f"building {module.name} in {module.folder} failed:\n{''.join(last_lines)[-TAIL:]}")
-
-
-def _as_invoker(go: Go) -> dict[str, int]:
-    """Under sudo the compiler runs as the user, so that the caches stay theirs."""
-    return {"user": go.user.uid, "group": go.user.gid} if go.user.behind_sudo else {}
 
 
 def _make_cache(paths: Paths, go: Go) -> None:

@@ -80,8 +80,10 @@ def make_authority(paths: Paths, name: str = "ca") -> None:
         return
     secret = _make_key(paths.pki / f"{name}.key")
     aside = authority(paths, name).with_suffix(".new")
-    use = ["-addext", "basicConstraints=critical,CA:TRUE", "-addext", "keyUsage=critical,keyCertSign,cRLSign"]
-    run(["openssl", "req", "-x509", "-new", "-key", secret, "-subj", f"/CN=farthing-{name}", "-days", DAYS, *use, "-out", aside])
+    use: list[str | Path] = ["-addext", "basicConstraints=critical,CA:TRUE", "-addext", "keyUsage=critical,keyCertSign,cRLSign"]
+    run(
+        ["openssl", "req", "-x509", "-new", "-key", secret, "-subj", f"/CN=farthing-{name}", "-days", DAYS, *use, "-out", aside]
+    )
     aside.replace(authority(paths, name))
 
 
@@ -94,7 +96,7 @@ def issue(paths: Paths, identity: Identity, signer: str = "ca") -> None:
     run(["openssl", "req", "-new", "-key", secret, "-subj", identity.subject(), "-out", request])
     write_atomically(extensions, identity.extensions())
     aside = certificate(paths, identity).with_suffix(".new")
-    signed_by = ["-CA", authority(paths, signer), "-CAkey", paths.pki / f"{signer}.key", "-CAcreateserial"]
+    signed_by: list[str | Path] = ["-CA", authority(paths, signer), "-CAkey", paths.pki / f"{signer}.key", "-CAcreateserial"]
     run(["openssl", "x509", "-req", "-in", request, *signed_by, "-days", DAYS, "-extfile", extensions, "-out", aside])
     aside.replace(certificate(paths, identity))
     request.unlink()

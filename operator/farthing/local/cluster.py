@@ -44,6 +44,16 @@ class LocalCluster:
         """The one real node's name."""
         return self.decisions.node_name
 
+    @property
+    def rate_file(self) -> Path:
+        """What one CPU slot was measured to do (`rate.CpuRate` as JSON); Cluster profile only."""
+        return self.paths.state / "rate.json"
+
+    @property
+    def helm_home(self) -> Path:
+        """Helm's caches and settings, apart from the user's own."""
+        return self.paths.state / "helm"
+
     def kubectl(self, *arguments: str, text: str | None = None) -> str:
         """Run kubectl as administrator and return its output; `text` is its standard input (`apply -f -`).
 
@@ -53,7 +63,7 @@ class LocalCluster:
 
     def helm(self, *arguments: str) -> str:
         """Run Helm as administrator and return its output; its caches stay in the state directory."""
-        homes = {f"HELM_{kind}_HOME": str(self.state / "helm" / kind.lower()) for kind in ("CACHE", "CONFIG", "DATA")}
+        homes = {f"HELM_{kind}_HOME": str(self.helm_home / kind.lower()) for kind in ("CACHE", "CONFIG", "DATA")}
         return run([self.binaries["helm"], f"--kubeconfig={self.kubeconfig}", *arguments], environment=homes)
 
     def apply(self, *manifests: Mapping[str, Any]) -> None:

@@ -184,7 +184,11 @@ def healthy_over_tls(paths: Paths, port: int) -> Callable[[], bool]:
 def http_ok(host: str, port: int, path: str, tls: ssl.SSLContext | None = None) -> bool:
     """Whether a GET answers 200 within two seconds; False when nobody listens."""
     connection: http.client.HTTPConnection
-    connection = http.client.HTTPSConnection(host, port, timeout=2, context=tls) if tls else http.client.HTTPConnection(host, port, timeout=2)
+    connection = (
+        http.client.HTTPSConnection(host, port, timeout=2, context=tls)
+        if tls
+        else http.client.HTTPConnection(host, port, timeout=2)
+    )
     try:
         connection.request("GET", path)
         return connection.getresponse().status == http.HTTPStatus.OK

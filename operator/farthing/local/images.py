@@ -5,12 +5,11 @@ A reference's tag is the image's own digest: the same content has the same refer
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from farthing.local.base_image import ensure_base
-from farthing.local.buildah import buildah, images
+from farthing.local.buildah import buildah, builder, images
 from farthing.local.cluster import LocalCluster
 from farthing.local.paths import Paths, checkout, invoker
 
@@ -30,14 +29,16 @@ def build_and_push(cluster: LocalCluster, which: Which, progress: Callable[[str]
     Raises LocalClusterError with the end of the build's output, or outside a checkout.
     """
     paths = cluster.paths
-    ensure_base(paths, progress)
-    progress(f"building the {which} image")
-    identifier = build_image(paths, which)
-    reference = f"{cluster.registry}/farthing/{which}:{identifier[:16]}"
-    buildah(paths, "tag", identifier, f"localhost/farthing/{which}:{identifier[:16]}")
-    progress(f"pushing {reference}")
-    push(paths, identifier, reference)
-    _forget_old(paths, f"localhost/farthing/{which}", identifier[:16])
+    with builder(paths):
+        ensure_base(paths, progress)
+        progress(f"building the {which} image")
+        identifier = build_image(paths, which)
+        tag = identifier[:16]
+        reference = f"{cluster.registry}/farthing/{which}:{tag}"
+        buildah(paths, "tag", identifier, f"localhost/farthing/{which}:{tag}")
+        progress(f"pushing {reference}")
+        push(paths, identifier, reference)
+        _forget_old(paths, f"localhost/farthing/{which}", tag)
     return reference
 
 
@@ -45,7 +46,16 @@ def build_image(paths: Paths, which: Which) -> str:
     """Run a Dockerfile on the layers that earlier builds left; the image's id (64 hexadecimal characters)."""
     root = checkout()
     id_file = paths.run / f"{which}.image-id"
-    options = ["--layers", "--pull-never", "--iidfile", id_file, "--file", root / DOCKERFILES[which], *build_options()]
+    options: list[str | Path] = [
+        "--layers",
+        "--pull-never",
+        "--force-rm",
+        "--iidfile",
+        id_file,
+        "--file",
+        root / DOCKERFILES[which],
+        *build_options(),
+    ]
     buildah(paths, "bud", *options, root)
     return id_file.read_text().removeprefix("sha256:").strip()
 
@@ -69,10 +79,11 @@ def push_pause(cluster: LocalCluster) -> str:
     """The image that holds a pod's namespaces: one static binary; its reference."""
     paths, binary = cluster.paths, cluster.binaries["pause"]
     reference = f"{cluster.registry}/farthing/pause:{binary.name.removeprefix('pause-')}"
-    container = buildah(paths, "from", "scratch").strip()
-    buildah(paths, "copy", "--quiet", container, binary, "/pause")
-    buildah(paths, "config", "--entrypoint", '["/pause"]', "--user", "65535:65535", container)
-    push(paths, buildah(paths, "commit", "--quiet", "--rm", container).strip(), reference)
+    with builder(paths):
+        container = buildah(paths, "from", "scratch").strip()
+        buildah(paths, "copy", "--quiet", container, binary, "/pause")
+        buildah(paths, "config", "--entrypoint", '["/pause"]', "--user", "65535:65535", container)
+        push(paths, buildah(paths, "commit", "--quiet", "--rm", container).strip(), reference)
     return reference
 
 

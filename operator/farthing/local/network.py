@@ -28,7 +28,9 @@ def host_address() -> str:
         try:
             probe.connect(("198.51.100.1", 9))  # TEST-NET-2 (RFC 5737): only asks the routing table
         except OSError as error:
-            raise LocalClusterError("this machine has no IPv4 route: give an interface an address and a default route") from error
+            raise LocalClusterError(
+                "this machine has no IPv4 route: give an interface an address and a default route"
+            ) from error
         address = str(probe.getsockname()[0])
     for network in (SERVICE_CIDR, POD_CIDR):
         if ipaddress.IPv4Address(address) in network:

@@ -45,11 +45,6 @@ class Paths:
         return self.state / "log"
 
     @property
-    def volumes(self) -> Path:
-        """Directories behind local PersistentVolumes that were not given a path of their own."""
-        return self.state / "volumes"
-
-    @property
     def kubelet(self) -> Path:
         """The kubelet's root directory: full of mounts while it runs."""
         return self.state / "kubelet"
@@ -86,7 +81,7 @@ class Paths:
 
     def make(self) -> None:
         """Create the state's own directories; `pki` is closed to others."""
-        for directory in (self.state, self.etc, self.run, self.log, self.volumes):
+        for directory in (self.state, self.etc, self.run, self.log):
             directory.mkdir(mode=0o755, parents=True, exist_ok=True)
         self.pki.mkdir(mode=0o700, parents=True, exist_ok=True)
 
@@ -98,8 +93,7 @@ def resolve(state: Path | None = None, environment: Mapping[str, str] = os.envir
     """
     chosen = (state or Path(environment.get("FARTHING_STATE", str(DEFAULT_STATE)))).absolute()
     if len(str(chosen)) > 60:
-        message = f"state directory {chosen}: its path may have at most 60 characters, as sockets live below it; choose a shorter one"
-        raise LocalClusterError(message)
+        raise LocalClusterError(f"state directory {chosen}: may have at most 60 characters, as sockets live below it")
     return Paths(
         state=chosen,
         cache=Path(environment.get("FARTHING_CACHE") or invoker(environment).home / ".cache" / "farthing"),
@@ -114,8 +108,7 @@ def checkout() -> Path:
     """
     root = Path(__file__).resolve().parents[3]
     if not (root / "trainer_image" / "Dockerfile").is_file():
-        message = f"images are built from a checkout of the project, and {root} is none: install with `pip install -e` from one"
-        raise LocalClusterError(message)
+        raise LocalClusterError(f"images are built from a checkout, and {root} is none: `pip install -e` the project from one")
     return root
 
 

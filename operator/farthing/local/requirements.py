@@ -96,9 +96,7 @@ def require_disk(paths: Paths, *, images: bool, free: Callable[[Path], int] | No
     if images and not paths.builder.exists():
         needs.append((paths.image_store, MEASURED_IMAGES))
     short = [
-        f"{place}: {free(place) / GIB:.1f} GiB free, {need / GIB:.0f} GiB needed"
-        for place, need in needs
-        if free(place) < need
+        f"{place}: {free(place) / GIB:.1f} GiB free, {need / GIB:.0f} GiB needed" for place, need in needs if free(place) < need
     ]
     if short:
         raise LocalClusterError(f"too little disk: {'; '.join(short)} (set FARTHING_STATE and FARTHING_IMAGES elsewhere)")

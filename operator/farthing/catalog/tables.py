@@ -1,0 +1,80 @@
+"""The catalogue's tables, read once from the TOML files packaged beside this module."""
+
+import copy
+import tomllib
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
+from types import MappingProxyType
+from typing import Any
+
+from farthing.domain.planning import AcceleratorSpec
+from farthing.errors import InvalidSpec, UnknownAccelerator
+from farthing.units import GIB
+
+_PRECISIONS = ("float32", "bfloat16")
+_TERA = 1e12
+_GIGA = 1e9
+
+
+def accelerator(name: str) -> AcceleratorSpec:
+    """The row of that name. Raises UnknownAccelerator that lists the known ones."""
+    known = _accelerators()
+    if name not in known:
+        raise UnknownAccelerator(
+            f"spec.accelerator: {name!r} is not in the catalogue: use one of {', '.join(sorted(known))}, "
+            "or add a row with its source to accelerators.toml"
+        )
+    return known[name]
+
+
+def accelerators() -> tuple[AcceleratorSpec, ...]:
+    """Every row, in the order of the file."""
+    return tuple(_accelerators().values())
+
+
+def preset(name: str) -> dict[str, Any]:
+    """A Hugging Face config of the Llama type, the caller's own copy. Raises InvalidSpec (reason UnknownPreset)."""
+    known = _presets()
+    if name not in known:
+        remedy = f"use one of {', '.join(known)}, or write the model's config.json into spec.model.config"
+        raise InvalidSpec("spec.model.preset", name, remedy, reason="UnknownPreset")
+    return copy.deepcopy(known[name]["config"])
+
+
+def presets() -> tuple[str, ...]:
+    """The presets' names, smallest model first."""
+    return tuple(_presets())
+
+
+@cache
+def _accelerators() -> Mapping[str, AcceleratorSpec]:
+    return MappingProxyType({row["name"]: _accelerator(row) for row in _table("accelerators")["accelerator"]})
+
+
+def _accelerator(row: Mapping[str, Any]) -> AcceleratorSpec:
+    return AcceleratorSpec(
+        name=row["name"],
+        kind=row["kind"],
+        memory_bytes=int(row["memory_gib"] * GIB) if "memory_gib" in row else None,
+        peak_flops=MappingProxyType({key: row[key] * _TERA for key in _PRECISIONS if key in row}),
+        memory_bandwidth=row["bandwidth_gb_s"] * _GIGA if "bandwidth_gb_s" in row else None,
+        link_bandwidth=row["link_gb_s"] * _GIGA if "link_gb_s" in row else None,
+        source=row["source"],
+        as_of=row["as_of"],
+    )
+
+
+@cache
+def _presets() -> Mapping[str, dict[str, Any]]:
+    rows = sorted(_table("presets")["preset"], key=lambda row: int(row["parameters"]))
+    return {row["name"]: {**row, "config": _config(row["config"])} for row in rows}
+
+
+def _config(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What every Llama config says beside its sizes."""
+    return {"model_type": "llama", "architectures": ["LlamaForCausalLM"], "hidden_act": "silu", **settings}
+
+
+def _table(name: str) -> dict[str, Any]:
+    return tomllib.loads(files("farthing.catalog").joinpath(f"{name}.toml").read_text(encoding="utf-8"))

@@ -1,0 +1,1 @@
+"""The command line: one module a verb. `farthing VERB` and `kubectl farthing VERB` are the same program."""

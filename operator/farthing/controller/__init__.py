@@ -1,0 +1,5 @@
+"""The operator process: kopf is its shell, the loop is ours. Start it with `kopf run --standalone -m farthing.controller`."""
+
+from farthing.controller import handlers
+
+__all__ = ["handlers"]

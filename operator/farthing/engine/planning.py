@@ -1,0 +1,284 @@
+"""Phase 2, plan: what could be started for each job that wants to be, with a lease that the books allow."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from farthing.api import GPUNodePool, TrainingBudget
+from farthing.api.amounts import Axis
+from farthing.api.conditions import Reason
+from farthing.api.spend import Quote
+from farthing.domain.decision import Because, Lease
+from farthing.domain.plan import Allocation, Plan, PlanSet
+from farthing.domain.planning import Measurement, PlanRequest
+from farthing.domain.snapshot import JobView, Snapshot
+from farthing.engine.lifecycle import State
+from farthing.engine.measure import measurements
+from farthing.engine.opening import plan_of
+from farthing.engine.situations import Ending, state_of
+from farthing.engine.standing import Standing, ending_of, next_attempt_name, problem_of, refused, standing, usable_pools
+from farthing.errors import InsufficientBudget, UserError
+from farthing.ledger import account as accounts
+from farthing.ledger.lease import grant
+from farthing.planner.request import plan_request
+from farthing.settings import Settings
+from farthing.units import MIB, format_time, parse_duration, parse_quantity
+
+Planner = Callable[[PlanRequest], PlanSet]
+
+PREPARE_SHM = 64 * MIB
+"""Shared memory of the prepare stage, in bytes: Kubernetes' own size without a memory volume."""
+MAX_CANDIDATES = 32
+"""Plans of one job that a policy is shown, best first."""
+P90 = 0.9
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A plan together with the lease that would be granted for it now."""
+
+    plan: Plan
+    lease: Lease
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """What could be started for one job, or why nothing can."""
+
+    candidates: tuple[Candidate, ...] = ()
+    plans: PlanSet | None = None
+    problem: Because | None = None
+    """The spec cannot be obeyed: Stalled."""
+    exhausted: Because | None = None
+    """The job's own budget buys nothing more."""
+    waiting: Because | None = None
+    """The account buys nothing now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One job on the table of this cycle."""
+
+    view: JobView
+    books: Standing
+    intent: Intent
+    ending: Ending | None
+    state: State
+
+
+class CachedPlanner:
+    """A planner that answers the same question once: plans change only with their inputs."""
+
+    def __init__(self, planner: Planner, size: int = 512) -> None:
+        self._planner = planner
+        self._size = size
+        self._answers: dict[str, PlanSet] = {}
+
+    def __call__(self, request: PlanRequest) -> PlanSet:
+        """The planner's answer; raises what it raises."""
+        key = repr(request)
+        if key not in self._answers:
+            while len(self._answers) >= self._size:
+                del self._answers[next(iter(self._answers))]
+            self._answers[key] = self._planner(request)
+        return self._answers[key]
+
+
+def plan_cases(snapshot: Snapshot, planner: Planner, settings: Settings) -> tuple[Case, ...]:
+    """Every job with its books; candidates only for those that want to start."""
+    known = measurements(snapshot)
+    return tuple(_case(view, snapshot, planner, settings, known) for view in snapshot.jobs)
+
+
+def _case(view: JobView, snapshot: Snapshot, planner: Planner, settings: Settings, known: Sequence[Measurement]) -> Case:
+    books = standing(view, snapshot.now)
+    intent, ending = Intent(), ending_of(view, books, None)
+    state = state_of(view, ending, None)
+    if state in (State.NEW, State.QUEUED):
+        intent = intend(view, books, snapshot, planner, settings, known)
+        ending = ending_of(view, books, intent.exhausted)
+        state = state_of(view, ending, intent.problem or intent.exhausted)
+    return Case(view, books, intent, ending, state)
+
+
+def intend(
+    view: JobView, books: Standing, snapshot: Snapshot, planner: Planner, settings: Settings, known: Sequence[Measurement]
+) -> Intent:
+    """Plans for a job that wants to start, each with its lease."""
+    problem = problem_of(view, snapshot)
+    if problem is not None:
+        return Intent(problem=problem)
+    pause = _pause(view, books, snapshot.now, settings)
+    if pause is not None:
+        return Intent(waiting=pause)
+    try:
+        plans = planner(_request(view, books, snapshot, known))
+    except UserError as error:
+        return _without_plan(view, books, snapshot, settings, Because(error.reason, str(error)))
+    if not plans.plans:
+        why = Because(Reason.NO_PLAN, "; ".join(str(each) for each in plans.rejections[:3]) or "nothing legal fits")
+        return _without_plan(view, books, snapshot, settings, why)
+    stage_plans = plans.plans if books.stage == "Train" else (prepare_plan(plans, settings),)
+    return _with_leases(view, books, snapshot, settings, plans, stage_plans[:MAX_CANDIDATES])
+
+
+def _pause(view: JobView, books: Standing, now: datetime, settings: Settings) -> Because | None:
+    """A failed attempt is followed by a delay, and what the API server refused is not tried in every cycle."""
+    if books.retry.not_before is not None and now < books.retry.not_before:
+        return Because(Reason.QUEUED, books.retry.reason, {"notBefore": format_time(books.retry.not_before)})
+    refusal = refused(view)
+    if refusal is not None and now < refusal[0] + timedelta(seconds=settings.cycle.refused_retry):
+        return Because(Reason.REFUSED, refusal[1])
+    return None
+
+
+def _request(view: JobView, books: Standing, snapshot: Snapshot, known: Sequence[Measurement]) -> PlanRequest:
+    pools = usable_pools(view, snapshot)
+    startup = {pool.metadata.name: float(text) for pool in pools if (text := pool.status.startup_seconds) is not None}
+    unique = None if books.prepared is None else books.prepared.status.prepared_tokens
+    return plan_request(
+        view.job.spec,
+        pools,
+        remaining=books.balance.remaining,
+        seconds_left=books.seconds_left,
+        tokens_done=books.tokens_done,
+        unique_tokens=unique,
+        memory_steps=books.memory_steps,
+        measurements=tuple(known),
+        startup_seconds=startup,
+    )
+
+
+def _without_plan(view: JobView, books: Standing, snapshot: Snapshot, settings: Settings, why: Because) -> Intent:
+    """A planner without an answer: the budget is used up where even the last plan can get no lease any more."""
+    last = next((plan for each in reversed(view.attempts) if (plan := plan_of(each.record)) is not None), None)
+    pool = None if last is None else pool_of(snapshot, last.allocation.pool)
+    if last is not None and pool is not None:
+        try:
+            lease_for(view, books, last, pool, snapshot, settings, on_account=False)
+        except InsufficientBudget as error:
+            return Intent(exhausted=Because(Reason.BUDGET_EXHAUSTED, str(error)))
+    return Intent(problem=why)
+
+
+def _with_leases(
+    view: JobView, books: Standing, snapshot: Snapshot, settings: Settings, plans: PlanSet, wanted: Sequence[Plan]
+) -> Intent:
+    """The plans that a lease can be granted for; none: whose budget it is that stands in the way."""
+    candidates: list[Candidate] = []
+    refusals: list[InsufficientBudget] = []
+    for plan in wanted:
+        pool = pool_of(snapshot, plan.allocation.pool)
+        if pool is None:
+            continue
+        try:
+            candidates.append(Candidate(plan, lease_for(view, books, plan, pool, snapshot, settings)))
+        except InsufficientBudget as error:
+            refusals.append(error)
+        except UserError as error:
+            return Intent(plans=plans, problem=Because(error.reason, str(error)))
+    if candidates or not refusals:
+        return Intent(tuple(candidates), plans)
+    return _refused_lease(view, books, snapshot, settings, plans, wanted, str(refusals[0]))
+
+
+def _refused_lease(
+    view: JobView,
+    books: Standing,
+    snapshot: Snapshot,
+    settings: Settings,
+    plans: PlanSet,
+    wanted: Sequence[Plan],
+    why: str,
+) -> Intent:
+    """Whether the job's own budget would have sufficed: then it waits for the account, else its budget is used up."""
+    for plan in wanted:
+        pool = pool_of(snapshot, plan.allocation.pool)
+        try:
+            if pool is not None:
+                lease_for(view, books, plan, pool, snapshot, settings, on_account=False)
+                return Intent(plans=plans, waiting=Because(Reason.ACCOUNT_EXHAUSTED, why))
+        except InsufficientBudget:
+            continue  # the next plan may be cheaper; none is: the budget is used up
+    return Intent(plans=plans, exhausted=Because(Reason.BUDGET_EXHAUSTED, why))
+
+
+def pool_of(snapshot: Snapshot, name: str) -> GPUNodePool | None:
+    """The pool of that name, or None."""
+    return next((view.pool for view in snapshot.pools if view.name == name), None)
+
+
+def prepare_plan(plans: PlanSet, settings: Settings) -> Plan:
+    """One accelerator of the cheapest usable pool: tokenising needs none of the gang, so none of it waits."""
+    cheapest = min(plans.plans, key=lambda plan: (_price_each(plan), plan.allocation.pool))
+    return replace(
+        cheapest,
+        allocation=Allocation(cheapest.allocation.pool, cheapest.allocation.accelerator, pods=1, accelerators_per_pod=1),
+        memory_request_bytes=parse_quantity(settings.attempt.prepare_memory),
+        shm_bytes=PREPARE_SHM,
+        price_per_hour=None if cheapest.price_per_hour is None else _price_each(cheapest),
+    )
+
+
+def _price_each(plan: Plan) -> float:
+    return (plan.price_per_hour or 0.0) / plan.allocation.accelerators
+
+
+def lease_for(
+    view: JobView,
+    books: Standing,
+    plan: Plan,
+    pool: GPUNodePool,
+    snapshot: Snapshot,
+    settings: Settings,
+    *,
+    on_account: bool = True,
+) -> Lease:
+    """The lease that the books allow for this plan now. Raises InsufficientBudget, or MissingPrice."""
+    spec = view.job.spec
+    tokens = spec.budget.limits.as_decimals().get(Axis.TOKENS)
+    name = spec.budget.account_ref.name if spec.budget.account_ref and on_account else None
+    account = None if name is None else snapshot.account(view.namespace, name)
+    return grant(
+        plan,
+        books.balance.remaining,
+        account_remaining=None if account is None else _account_remaining(account, view, snapshot.now),
+        account_name=name,
+        quote=quote_of(pool, snapshot.now),
+        seconds_to_deadline=books.seconds_left,
+        seconds_wanted=_seconds_wanted(plan, books, settings),
+        control_period=settings.cycle.control_period,
+        controller_lag=settings.cycle.controller_lag,
+        startup_timeout=parse_duration(spec.compute.startup_timeout),
+        tokens_limit=None if tokens is None else int(tokens),
+        tokens_done=books.tokens_done,
+    )
+
+
+def _account_remaining(account: TrainingBudget, view: JobView, now: datetime) -> Mapping[Axis, Decimal]:
+    """What the account has left for the next attempt: a hold of its own, left by a start that was cut off, is its own."""
+    status = accounts.without_hold(account.status, next_attempt_name(view))
+    return accounts.remaining(account.model_copy(update={"status": status}), now)
+
+
+def quote_of(pool: GPUNodePool, now: datetime) -> Quote:
+    """The pool's price, fixed from now on."""
+    price = pool.spec.price
+    if price is None:
+        return Quote(from_time=format_time(now))
+    return Quote(
+        from_time=format_time(now),
+        per_accelerator_hour=price.per_accelerator_hour,
+        currency=price.currency,
+        source=price.source,
+    )
+
+
+def _seconds_wanted(plan: Plan, books: Standing, settings: Settings) -> float | None:
+    """None: all that the budget buys. Where something else ends the run, enough of it, so that an account stays free."""
+    if books.stage == "Prepare":
+        return settings.attempt.prepare_seconds
+    if plan.binding in (Axis.TOKENS, Axis.FLOPS):
+        return plan.seconds.quantile(P90) * settings.attempt.lease_margin + settings.attempt.minimum_lease
+    return None

@@ -1,0 +1,97 @@
+"""Pools as the planner sees them: selected, looked up in the catalogue, with price and measured rate."""
+
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
+
+from farthing.api.job import BudgetedTrainingJobSpec
+from farthing.api.pool import GPUNodePool
+from farthing.catalog import accelerator
+from farthing.domain.planning import AcceleratorSpec, PoolOffer
+from farthing.errors import InvalidSpec, MissingPrice, UserError
+from farthing.units import parse_amount, parse_duration, parse_quantity
+
+
+def pool_offers(
+    spec: BudgetedTrainingJobSpec, pools: Sequence[GPUNodePool], costs: bool, startup_seconds: Mapping[str, float]
+) -> tuple[PoolOffer, ...]:
+    """The pools that this job may use, by name. `costs`: money is limited, so every pool needs a price in its currency.
+
+    Raises InvalidSpec (reason NoPool) when none is selected, else the first pool's own fault when all are faulty.
+    """
+    selected = sorted((pool for pool in pools if _selected(spec, pool)), key=lambda pool: pool.metadata.name)
+    if not selected:
+        labels = spec.compute.pool_selector.match_labels
+        remedy = f"no pool has these labels and suits spot: {spec.compute.spot}; label one, or widen the selector"
+        raise InvalidSpec("spec.compute.poolSelector.matchLabels", dict(labels), remedy, reason="NoPool")
+    offers, faults = _split(selected, lambda pool: _offer(spec, pool, costs, startup_seconds))
+    if not offers:
+        raise faults[0]
+    return tuple(offers)
+
+
+def _selected(spec: BudgetedTrainingJobSpec, pool: GPUNodePool) -> bool:
+    spot_suits = {"Allow": True, "Never": not pool.spec.spot, "Only": pool.spec.spot}[spec.compute.spot]
+    return spot_suits and spec.compute.pool_selector.matches(pool.metadata.labels)
+
+
+def _split(pools: Sequence[GPUNodePool], offer: Callable[[GPUNodePool], PoolOffer]) -> tuple[list[PoolOffer], list[UserError]]:
+    offers: list[PoolOffer] = []
+    faults: list[UserError] = []
+    for pool in pools:
+        try:
+            offers.append(offer(pool))
+        except UserError as fault:
+            faults.append(fault)
+    return offers, faults
+
+
+def _offer(spec: BudgetedTrainingJobSpec, pool: GPUNodePool, costs: bool, startup_seconds: Mapping[str, float]) -> PoolOffer:
+    row, rate = accelerator(pool.spec.accelerator), pool.spec.rate
+    price = _price(spec, pool, costs)
+    _check_rate(pool, row)
+    return PoolOffer(
+        name=pool.metadata.name,
+        accelerator=row,
+        accelerators_per_node=pool.spec.accelerators_per_node,
+        accelerators=max(pool.spec.max_nodes * pool.spec.accelerators_per_node, pool.status.accelerators),
+        price_per_accelerator_hour=price,
+        currency=pool.spec.price.currency if pool.spec.price is not None else None,
+        spot=pool.spec.spot,
+        memory_bytes=_memory(pool, row),
+        measured_flops_per_second=float(rate.flops_per_second) if rate is not None else None,
+        measured_memory_bandwidth=_bandwidth(pool),
+        mean_time_between_failures=parse_duration(pool.spec.mean_time_between_failures),
+        startup_seconds=startup_seconds.get(pool.metadata.name),
+    )
+
+
+def _price(spec: BudgetedTrainingJobSpec, pool: GPUNodePool, costs: bool) -> Decimal | None:
+    price, currency = pool.spec.price, spec.budget.currency
+    if price is None:
+        if costs:
+            raise MissingPrice(
+                f"spec.price: pool {pool.metadata.name} has none, and the job's budget counts money: set "
+                "perAcceleratorHour, currency and source on the pool, or select another pool"
+            )
+        return None
+    if costs and price.currency != currency:
+        remedy = f"the job's budget is in {currency}; price the pool {pool.metadata.name} in it, or select another pool"
+        raise InvalidSpec("spec.price.currency", price.currency, remedy, reason="CurrencyMismatch")
+    return parse_amount(price.per_accelerator_hour)
+
+
+def _check_rate(pool: GPUNodePool, row: AcceleratorSpec) -> None:
+    """Something must say how fast it is."""
+    if pool.spec.rate is None and not row.peak_flops:
+        remedy = f"pool {pool.metadata.name}: nobody publishes a rate for {row.name}; set spec.rate.flopsPerSecond as measured"
+        raise InvalidSpec("spec.rate", None, remedy)
+
+
+def _memory(pool: GPUNodePool, row: AcceleratorSpec) -> int | None:
+    """The pool's own statement, else the catalogue's."""
+    return parse_quantity(pool.spec.accelerator_memory) if pool.spec.accelerator_memory is not None else row.memory_bytes
+
+
+def _bandwidth(pool: GPUNodePool) -> float | None:
+    rate = pool.spec.rate
+    return float(rate.memory_bytes_per_second) if rate is not None and rate.memory_bytes_per_second is not None else None

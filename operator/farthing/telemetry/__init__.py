@@ -1,0 +1,1 @@
+"""Numbers in and out: metrics of the operator, reports scraped from trainers, logs."""

@@ -1,0 +1,234 @@
+"""What people read: rows, bills, sentences. Pure functions over the API's models."""
+
+import io
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import pytest
+from rich.console import Console
+
+from farthing.api import BudgetedTrainingJob, SpendRecord
+from farthing.api.amounts import Axis
+from farthing.api.job import DecisionStatus, Estimate
+from farthing.cli.bill import bill_lines, bill_table, total
+from farthing.cli.sentences import decision_lines, error_text, relative_error, sentence, spoken
+from farthing.cli.status import _view
+from farthing.cli.tables import finished, job_page, jobs_table, waiting_for
+from farthing.cli.why import explanation, page
+
+NOW = datetime(2030, 1, 1, 0, 10, tzinfo=UTC)
+THEN = "2030-01-01T00:00:00Z"
+
+
+def shown(renderable):
+    console = Console(width=250, record=True, file=io.StringIO())
+    console.print(renderable)
+    return console.export_text()
+
+
+def condition(kind, status="True", reason="Why", message="because"):
+    return {"type": kind, "status": status, "reason": reason, "message": message, "lastTransitionTime": THEN}
+
+
+def a_job(**status):
+    return BudgetedTrainingJob.model_validate(
+        {
+            "metadata": {"name": "lm", "namespace": "team", "uid": "u1", "creationTimestamp": THEN},
+            "spec": {
+                "model": {"preset": "llama-1m"},
+                "data": {"train": {"uri": "file:///data/*.py"}},
+                "budget": {"limits": {"cost": "0.06"}, "currency": "USD"},
+                "checkpoint": {"storage": {"uri": "s3://bucket/x"}},
+            },
+            "status": status,
+        }
+    )
+
+
+def running():
+    return a_job(
+        state="Running",
+        progress={
+            "phase": "Training", "step": 40, "lastStep": 900, "loss": "5.4321", "tokensPerSecond": "7100.5",
+            "memory": "981467136", "eta": "2m30s",
+        },
+        spent={"cost": "0.0123", "tokens": "40960", "flops": "1900000000000"},
+        spentText="0.0123 USD",
+        budgetText="0.06 USD",
+        allocation={"pool": "cpu", "accelerator": "cpu-slot", "pods": 1, "acceleratorsPerPod": 2},
+        plan={
+            "allocation": {"pool": "cpu", "accelerator": "cpu-slot", "pods": 1, "acceleratorsPerPod": 2},
+            "precision": "float32", "sharding": "FullShard", "grouping": "Root", "activationCheckpointing": "None",
+            "microBatchSize": 2, "accumulation": 1, "globalBatchSize": 4, "memoryRequest": "2Gi",
+            "predictions": {
+                "memory": {"value": "1000000000", "low": "990000000", "high": "1e9", "measured": "950000000", "unit": "B"},
+                "loss": {"value": "4.9", "unit": "nats"},
+            },
+            "rejected": [{"plan": "cpu x2 PerLayer", "constraint": "slower (needs 2 s of 1)"}],
+        },
+        decisions=[
+            {"time": "2030-01-01T00:05:00Z", "action": "RequestCheckpoint", "reason": "Preempting", "message": "urgent waits."},
+            {"time": THEN, "action": "OpenAttempt", "reason": "Started", "numbers": {"hardEnd": "210 s", "held": "0.06"}},
+        ],
+        attempts=[{"name": "lm-abcde-1", "number": 1, "stage": "Train", "phase": "Open", "startTime": THEN}],
+    )  # fmt: skip
+
+
+def a_record(number=1, stage="Train", **status):
+    return SpendRecord.model_validate(
+        {
+            "metadata": {"name": f"lm-abcde-{number}", "namespace": "team"},
+            "spec": {
+                "job": {"name": "lm", "uid": "u1"}, "attempt": f"lm-abcde-{number}", "number": number, "stage": stage,
+                "pool": "cpu", "accelerator": "cpu-slot", "pods": 1, "acceleratorsPerPod": 2, "quote": {"from": THEN},
+                "held": {"cost": "0.05"}, "openedAt": THEN,
+                "ends": {"trainer": 1, "supervisor": 2, "pod": 3, "job": 4, "hard": 5, "grace": 1, "startupTimeout": 6},
+            },
+            "status": status,
+        }
+    )  # fmt: skip
+
+
+def settled(number, stage, cost, tokens, seconds, outcome, **more):
+    interval = {"from": THEN, "to": "2030-01-01T00:01:00Z", "seconds": seconds, "cost": cost}
+    return a_record(
+        number, stage, phase="Settled", charged={"cost": cost, "tokens": tokens, "acceleratorHours": "0.01"}, outcome=outcome,
+        intervals=[interval], waste={"startup": "12.4", "checkpoint": "1.5"}, **more,
+    )  # fmt: skip
+
+
+BILL = [
+    settled(2, "Train", "0.020000", "41000", 72, "Stopped", firstStep=1, lastStep=40),
+    settled(1, "Prepare", "0.003000", "0", 21, "Prepared"),
+    settled(3, "Train", "0.030000", "153600", 108, "Landed", firstStep=41, lastStep=150, estimated=True),
+]
+
+
+def test_a_row_says_how_far_and_how_dear():
+    text = shown(jobs_table([running()], NOW))
+
+    cells = (
+        "team",
+        "lm",
+        "Running",
+        "40/900",
+        "5.432",
+        "7.1k",
+        "936.0 MiB",
+        "0.0123 USD",
+        "0.06 USD",
+        "2m30s",
+        "1×2 cpu",
+        "10m00s",
+    )
+    assert [cell for cell in cells if cell not in text] == []
+
+
+def test_a_new_job_has_a_row_too():
+    assert "Pending" in shown(jobs_table([a_job()], NOW))
+
+
+def test_a_page_has_the_budget_by_axis():
+    text = shown(job_page(running(), NOW))
+
+    assert "20.5%" in text
+    assert "0.0477" in text
+    assert "unlimited" in text
+    assert "float32, FullShard by Root" in text
+    assert "lm-abcde-1" in text
+
+
+@pytest.mark.parametrize(
+    ("conditions", "want"),
+    [
+        ([], None),
+        ([condition("Planned"), condition("Admitted")], None),
+        ([condition("Admitted", "False", "Queued", "second in line")], "Queued: second in line"),
+        (
+            [condition("Planned", "False"), condition("Stalled", reason="MissingPrice", message="pool cpu")],
+            "MissingPrice: pool cpu",
+        ),
+        ([condition("Failed", reason="BackoffLimitExceeded", message="7 of 6")], "BackoffLimitExceeded: 7 of 6"),
+    ],
+)
+def test_why_a_job_waits(conditions, want):
+    assert waiting_for(a_job(conditions=conditions)) == want
+
+
+@pytest.mark.parametrize(
+    ("conditions", "want"), [([], False), (["Complete"], True), (["Failed"], True), (["Suspended"], False)]
+)
+def test_what_is_finished(conditions, want):
+    assert finished(a_job(conditions=[condition(kind) for kind in conditions])) is want
+
+
+def test_a_bill_is_sorted_summed_and_honest_about_bounds():
+    lines = bill_lines(BILL)
+    text = shown(bill_table(BILL, "Bill"))
+
+    assert [line.stage for line in lines] == ["Prepare", "Train", "Train"]
+    assert total(lines, Axis.COST) == Decimal("0.053")
+    assert total(lines, Axis.TOKENS) == Decimal("153600"), "the newest lineage holds the older ones"
+    assert total(lines, Axis.FLOPS) == 0
+    assert [word for word in ("0.053000", "3m21s", "37s", "1–40", "41–150", "Landed (upper bound)") if word not in text] == []
+
+
+def test_an_open_record_is_a_line_without_charges():
+    [line] = bill_lines([a_record()])
+
+    assert (line.seconds, line.charged, line.outcome) == (0, {}, "Open")
+
+
+def test_decisions_are_sentences_in_order_with_their_numbers():
+    lines = [line.plain for line in decision_lines(running().status.decisions)]
+
+    assert lines == [
+        f"{THEN}  Open attempt because Started (hard end 210 s, held 0.06)",
+        "2030-01-01T00:05:00Z  Request checkpoint because Preempting: urgent waits",
+    ]
+
+
+def test_a_decision_without_numbers_has_no_parentheses():
+    decision = DecisionStatus(time=THEN, action="Hold", reason="Queued")
+
+    assert sentence(decision) == "Hold because Queued"
+
+
+@pytest.mark.parametrize(
+    ("name", "want"),
+    [("OpenAttempt", "open attempt"), ("tokensPerSecond", "tokens per second"), ("step_seconds", "step seconds")],
+)
+def test_names_are_spoken(name, want):
+    assert spoken(name) == want
+
+
+@pytest.mark.parametrize(
+    ("value", "measured", "want"),
+    [("110", "100", "+10.0%"), ("90", "100", "-10.0%"), ("100", None, "–"), ("100", "0", "–"), ("2Gi", "1Gi", "+100.0%")],
+)
+def test_the_error_of_a_prediction(value, measured, want):
+    assert error_text(Estimate(value=value, measured=measured)) == want
+
+
+def test_no_measurement_no_error():
+    assert relative_error(Estimate(value="1")) is None
+
+
+def test_why_shows_it_all():
+    text = shown(page(running(), BILL))
+
+    for word in ("Open attempt because Started", "953.7 MiB", "+5.3%", "slower (needs 2 s of 1)", "STARTUP", "total"):
+        assert word in text
+
+
+def test_why_as_data_has_the_same():
+    data = explanation(running(), BILL)
+
+    assert data["job"] == "team/lm"
+    assert len(data["decisions"]) == 2
+    assert [record["spec"]["number"] for record in data["spendRecords"]] == [2, 1, 3]
+
+
+def test_status_shows_a_table_or_a_page():
+    assert "AXIS" not in shown(_view([running()], None))
+    assert "AXIS" in shown(_view([running()], "lm"))
