@@ -1,6 +1,6 @@
 # The operator's image, from the root of a checkout:  docker build -t farthing/operator .
 #
-#   requirements   the names that the `operator` extra needs, and nothing else of pyproject.toml: what decides the
+#   requirements   the names that the `cli` extra needs (the operator and `farthing release`), and nothing else of pyproject.toml: what decides the
 #                  layer of packages
 #   code           the package, compiled; the local cluster is no part of it (.dockerignore)
 #   last           python, the packages in a virtual environment, the code: a change of code moves only the last layer
@@ -10,7 +10,7 @@ WORKDIR /build
 COPY pyproject.toml constraints.tx[t] ./
 COPY scripts/list_requirements.py scripts/
 # A fixed time, so that the copy below is the same layer whenever the list is the same.
-RUN python scripts/list_requirements.py operator > requirements.txt && touch constraints.txt \
+RUN python scripts/list_requirements.py cli > requirements.txt && touch constraints.txt \
     && touch --date=@0 requirements.txt constraints.txt
 
 FROM python:3.11-slim-bookworm AS code

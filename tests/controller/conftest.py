@@ -21,8 +21,9 @@ def furnish(made: LocalCluster) -> LocalCluster:
     made.kubectl("wait", "crd", "--all", "--for=condition=Established", "--timeout=60s")
     made.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": OPERATOR_NAMESPACE}})
     fake_gpu_nodes(made, 2, 4, SLOT, {"pool": "slots"})
-    pool = changed(POOL, {"spec.acceleratorsPerNode": 4, "spec.maxNodes": 2, "spec.nodeSelector": {"pool": "slots"}})
-    made.apply(pool)
+    rate = {"flopsPerSecond": "5e10", "source": "written by hand"}
+    fields = {"acceleratorsPerNode": 4, "minNodes": 2, "maxNodes": 2, "nodeSelector": {"pool": "slots"}, "rate": rate}
+    made.apply(changed(POOL, {f"spec.{name}": value for name, value in fields.items()}))
     return made
 
 

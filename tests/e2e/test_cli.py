@@ -38,7 +38,7 @@ def test_why_tells_decisions_predictions_and_the_bill(farthing):
 
     assert told.returncode == 0, told.stderr
     assert [
-        word for word in ("because", "Predicted and measured", "STARTUP", "total", "Landed") if word not in told.stdout
+        word for word in ("Start: ", "Predicted and measured", "STARTUP", "total", "Landed") if word not in told.stdout
     ] == []
     assert yaml.safe_load(farthing("why", PATIENT, "-o", "yaml").stdout)["spendRecords"]
 

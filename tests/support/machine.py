@@ -73,8 +73,8 @@ def _processes() -> list[str]:
 
 
 def _firewall(command: str) -> list[str]:
-    """Rules and chains without counters and dates."""
-    lines = (line for line in _lines(command) if not line.startswith("#"))
+    """Rules and user-made chains without counters. A table's own chains come with its first rule and stay, empty."""
+    lines = (line for line in _lines(command) if line.startswith("-A") or (line.startswith(":") and " - " in line))
     return [f"{command} {COUNTERS.sub('', line)}" for line in lines]
 
 

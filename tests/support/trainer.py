@@ -115,6 +115,13 @@ class Run:
     pids: Callable[[], list[int]]
     """Of the ranks, in the order of the ranks."""
     ended: Callable[[], list[int] | None]
+    signal: Callable[[int], None] = lambda _number: None
+    """To the one process that was started."""
+    started: float = field(default_factory=time.monotonic)
+
+    def age(self) -> float:
+        """Seconds since it was started."""
+        return time.monotonic() - self.started
 
     @property
     def log(self) -> str:
@@ -204,15 +211,18 @@ def save_config(home: Path, config: RunConfig) -> Path:
 @contextmanager
 def supervised(home: Path, config: RunConfig, **extra: str) -> Iterator[Run]:
     """Start a pod as the kubelet would: the supervisor with its children. What is left of it at the end is killed."""
-    yield from _spawned(home, config, [sys.executable, "-m", "farthing_trainer.supervisor"], extra)
+    with _spawned(home, config, [sys.executable, "-m", "farthing_trainer.supervisor"], extra) as run:
+        yield run
 
 
 @contextmanager
 def from_shell(home: Path, config: RunConfig, *command: str, **extra: str) -> Iterator[Run]:
     """Start the trainer by a command of its own; `--config <path>` is appended."""
-    yield from _spawned(home, config, [*command, "--config", str(save_config(home, config))], extra)
+    with _spawned(home, config, [*command, "--config", str(save_config(home, config))], extra) as run:
+        yield run
 
 
+@contextmanager
 def _spawned(home: Path, config: RunConfig, command: list[str], extra: dict[str, str]) -> Iterator[Run]:
     log_path = fresh_log(home, config)
     env = {**environment(home, save_config(home, config)), **extra}
@@ -227,7 +237,7 @@ def _spawned(home: Path, config: RunConfig, command: list[str], extra: dict[str,
         return None if process.poll() is None else [process.returncode]
 
     try:
-        yield Run(config, home, log_path, children, ended)
+        yield Run(config, home, log_path, children, ended, process.send_signal)
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
@@ -239,17 +249,17 @@ FORKING.set_forkserver_preload(["farthing_trainer.run"])
 
 
 @contextmanager
-def ranks(home: Path, config: RunConfig, *, stop_at: int | None = None) -> Iterator[Run]:
+def ranks(home: Path, config: RunConfig, *, stop_at: int | None = None, hold: float | None = None) -> Iterator[Run]:
     """Start the ranks of a pod without a supervisor, forked from a process that has imported torch already.
 
-    `stop_at`: rank 0 behaves as if SIGTERM came while it made the step after this one.
+    `stop_at`: rank 0 behaves as if SIGTERM came while it made the step after this one. `hold`: seconds to hold after a stop.
     """
     log_path = fresh_log(home, config)
     world = config.processes_per_pod
     env = environment(home, save_config(home, config), GLOO_SOCKET_IFNAME="lo", MASTER_ADDR="127.0.0.1", WORLD_SIZE=str(world))
     env[ENV_STARTED] = str(Started.now())
     processes = [
-        FORKING.Process(target=_rank, args=(log_path, {**env, "RANK": str(rank), "LOCAL_RANK": str(rank)}, stop_at))
+        FORKING.Process(target=_rank, args=(log_path, {**env, "RANK": str(rank), "LOCAL_RANK": str(rank)}, stop_at, hold))
         for rank in range(world)
     ]
     for process in processes:
@@ -268,7 +278,7 @@ def ranks(home: Path, config: RunConfig, *, stop_at: int | None = None) -> Itera
             process.close()
 
 
-def _rank(log_path: Path, env: dict[str, str], stop_at: int | None) -> None:
+def _rank(log_path: Path, env: dict[str, str], stop_at: int | None, hold: float | None) -> None:
     """One rank: `python -m farthing_trainer`, in a process that was forked instead of started."""
     os.environ.clear()
     os.environ.update(env)
@@ -280,6 +290,10 @@ def _rank(log_path: Path, env: dict[str, str], stop_at: int | None) -> None:
         StopAt.step = stop_at
         trainer_main.Termination = StopAt  # type: ignore[misc]
         trainer_main.RunState = StopAt.watching(trainer_main.RunState)  # type: ignore[misc]
+    if hold is not None:
+        from farthing_trainer import loop
+
+        loop.HOLD_AFTER_STOP_SECONDS = hold
     sys.exit(trainer_main.main())
 
 
@@ -338,6 +352,19 @@ def checkpoint_tensors(folder: Path) -> dict[str, Any]:
     out = folder.parent / f"{folder.name}.pt"
     dcp_to_torch_save(folder, out)
     return torch.load(out, weights_only=True)
+
+
+@dataclass(frozen=True)
+class Home:
+    """A folder of one test, and the prepared data that its runs train on."""
+
+    path: Path
+    data: Path
+
+    def config(self, **changes: Any) -> RunConfig:
+        """A run below this folder on the prepared data; see `run_config`."""
+        places = {"train": {"uri": f"file://{self.data}/corpus/*.txt"}, "preparedUri": f"file://{self.data}/prepared"}
+        return run_config(self.path, **_merged({"data": places}, changes))
 
 
 def prepared_home(home: Path) -> Path:

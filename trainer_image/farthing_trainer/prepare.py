@@ -25,7 +25,7 @@ from farthing_trainer.prepared import (
 )
 from farthing_trainer.pretokenized import prepare_tokens
 from farthing_trainer.storage import Folder
-from farthing_trainer.tokenizer import TOKENIZER_FILE, TextCodec, load_tokenizer, open_tokenizer
+from farthing_trainer.tokenizer import TOKENIZER_FILE, TextCodec, check_tokenizer, load_tokenizer, open_tokenizer
 
 SHARD_TEXT_BYTES = 16 * 1024**2
 TOKENIZER_TEXT_BYTES = 16 * 1024**2
@@ -108,6 +108,7 @@ def _prepare_text(data: DataConfig, steps: Steps) -> Product:
 
 
 def _survey(data: DataConfig) -> _Job:
+    check_tokenizer(data.tokenizer)
     train = open_source(data.train, "data.train")
     validation = open_source(data.validation, "data.validation") if data.validation is not None else None
     seen = survey(train, None if validation is not None else data.validation_fraction)

@@ -91,10 +91,14 @@ def _end_of_text(tokenizer: Tokenizer, settings: dict[str, object]) -> int | Non
     return tokenizer.token_to_id(text) if isinstance(text, str) else None
 
 
-def open_tokenizer(config: TokenizerConfig, texts: Iterable[str]) -> TextCodec:
-    """Load or train, as the config says. `texts` is only read for training. Raises BadInput unless exactly one is named."""
+def check_tokenizer(config: TokenizerConfig) -> None:
+    """Raise BadInput unless exactly one way to a tokenizer is named."""
     if (config.uri is None) == (config.vocabulary_size is None):
         raise BadInput("data.tokenizer", config.to_json(), "give exactly one of vocabularySize and uri")
+
+
+def open_tokenizer(config: TokenizerConfig, texts: Iterable[str]) -> TextCodec:
+    """Load or train, as the config says. `texts` is only read for training. Raises BadInput."""
     if config.uri is not None:
         return load_tokenizer(Folder(config.uri, "data.tokenizer.uri"))
     assert config.vocabulary_size is not None

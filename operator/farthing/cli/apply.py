@@ -64,7 +64,7 @@ def wait_for(cluster: Cluster, names: list[tuple[str, str]], seconds: float) -> 
             if all(finished(job) for job in jobs):
                 break
             if time.monotonic() > deadline:
-                going = ", ".join(f"{job.metadata.name} ({job.status.state})" for job in jobs if not finished(job))
+                going = ", ".join(f"{job.metadata.name} ({job.status.state or 'Pending'})" for job in jobs if not finished(job))
                 raise NotFinished(f"not finished in time: {going}")
             time.sleep(POLL_SECONDS)
     if failed := [job for job in jobs if job.status.state == "Failed"]:

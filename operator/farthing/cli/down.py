@@ -1,5 +1,7 @@
 """`farthing down`: take the local cluster away without a trace."""
 
+from typing import Annotated
+
 import typer
 
 from farthing.cli.steps import Steps
@@ -12,8 +14,13 @@ app = typer.Typer(add_completion=False)
 
 
 @app.command()
-def down(state: StateOption = None) -> None:
-    """Stop the local cluster and remove its processes, mounts, cgroups and network; built binaries and images are kept.
+def down(
+    state: StateOption = None,
+    images: Annotated[bool, typer.Option("--images", help="Also remove the store of images: the next up pulls anew.")] = False,
+) -> None:
+    """Stop the local cluster and remove its processes, mounts, cgroups and network.
+
+    Built binaries, images and what jobs wrote to volumes of their own are kept.
 
     Works after a crash of any part, too. Run twice, it changes nothing.
     """
@@ -21,5 +28,4 @@ def down(state: StateOption = None) -> None:
     if known is None or known.profile == "Cluster":
         require_root("farthing down")
     with Steps() as progress:
-        progress("taking the local cluster away")
-        take_down(state)
+        take_down(state, progress, images=images)

@@ -12,7 +12,7 @@ from farthing.api import BudgetedTrainingJob
 from farthing.api.amounts import Axis
 from farthing.api.conditions import ConditionType, find, is_true
 from farthing.cli.output import plain_table
-from farthing.units import format_bytes, format_count, format_duration, parse_quantity, parse_time
+from farthing.units import format_count, format_duration, parse_time
 
 NONE = "–"
 """What is not known yet."""
@@ -44,7 +44,7 @@ def job_row(job: BudgetedTrainingJob, now: datetime) -> tuple[RenderableType, ..
         f"{progress.step}/{progress.last_step or '?'}" if progress else NONE,
         decimal(progress.loss, 3) if progress else NONE,
         count(progress.tokens_per_second) if progress else NONE,
-        memory(progress.memory) if progress else NONE,
+        (progress.memory or NONE) if progress else NONE,
         job.status.spent_text or NONE,
         job.status.budget_text or NONE,
         (progress.eta or NONE) if progress else NONE,
@@ -88,11 +88,6 @@ def decimal(text: str | None, places: int) -> str:
 def count(text: str | None) -> str:
     """A decimal string as a human count."""
     return NONE if text is None else format_count(float(text))
-
-
-def memory(text: str | None) -> str:
-    """Bytes, as digits or as a Kubernetes quantity, for people."""
-    return NONE if text is None else format_bytes(parse_quantity(text) if text else 0)
 
 
 def _budget_table(job: BudgetedTrainingJob) -> Table:

@@ -47,7 +47,7 @@ def up(
     with Steps() as progress:
         cluster = bring_up(profile, state, native_gangs, progress)
     emit(facts(cluster), output, lambda: f"export KUBECONFIG={cluster.kubeconfig}")
-    words.print("take it away again with: farthing down")
+    words.print(f"take it away again with: farthing down{f' --state {state}' if state else ''}", markup=False, soft_wrap=True)
 
 
 def facts(cluster: LocalCluster) -> dict[str, str]:

@@ -10,7 +10,8 @@ from farthing.api import BudgetedTrainingJob, SpendRecord
 from farthing.cli.bill import bill_table
 from farthing.cli.cluster import Cluster
 from farthing.cli.output import Format, OutputOption, emit
-from farthing.cli.sentences import decision_lines, predictions_table, rejected_lines
+from farthing.cli.predictions import estimates, predictions_table
+from farthing.cli.sentences import decision_lines, rejected_lines
 from farthing.cli.tables import waiting_for
 
 app = typer.Typer(add_completion=False)
@@ -33,6 +34,7 @@ def explanation(job: BudgetedTrainingJob, records: list[SpendRecord]) -> dict[st
         "waitsFor": waiting_for(job),
         "decisions": [decision.to_dict() for decision in job.status.decisions],
         "plan": job.status.plan.to_dict() if job.status.plan else None,
+        "predictions": {name: each.to_dict() for name, each in estimates(job.status.plan, records).items()},
         "spendRecords": [{"spec": record.spec.to_dict(), "status": record.status.to_dict()} for record in records],
     }
 
@@ -44,7 +46,7 @@ def page(job: BudgetedTrainingJob, records: list[SpendRecord]) -> RenderableType
     if (reason := waiting_for(job)) is not None:
         parts.append(Text(f"it waits: {reason}"))
     if job.status.plan is not None:
-        parts += [Text(""), predictions_table(job.status.plan, "Predicted and measured")]
+        parts += [Text(""), predictions_table(estimates(job.status.plan, records), "Predicted and measured")]
         if rejected := rejected_lines(job.status.plan):
             parts += [Text(""), _heading("Plans that lost"), *(Text(line) for line in rejected)]
     if records:

@@ -14,8 +14,7 @@ import kopf
 
 from farthing.api import GROUP, VERSION
 from farthing.controller.wiring import Operator
-
-log = logging.getLogger(__name__)
+from farthing.telemetry import logs
 
 _running: list[Operator] = []
 """The one operator of this process, between start-up and clean-up: kopf's handlers are module-level functions."""
@@ -30,6 +29,9 @@ def login(**kwargs: Any) -> kopf.ConnectionInfo | None:
 @kopf.on.startup()
 async def startup(settings: kopf.OperatorSettings, **_: Any) -> None:
     """Bend kopf to DESIGN 12 and start the operator."""
+    logs.configure()
+    # One line for every event that rang the bell.
+    logging.getLogger("kopf.objects").setLevel(logging.WARNING)
     settings.posting.enabled = False
     settings.scanning.disabled = True
     settings.peering.standalone = True

@@ -50,8 +50,9 @@ class PoolOffer:
 class RuntimeProfile:
     """Constants of the runtime image, each with its source in the field's docstring."""
 
-    cpu_baseline_bytes: int = 900 * 1024**2
-    """Resident set of a CPU trainer before the model exists: about 0.9 GB measured with torch 2.15 (DESIGN 9)."""
+    cpu_baseline_bytes: int = 820 * 1024**2
+    """Resident set of a CPU trainer without its model: 782-803 MiB measured (peak minus model terms, torch 2.15: one process,
+    two unsharded, two sharded; 733 MiB of it stands before the model exists), and a little for luck."""
     gpu_baseline_bytes: int = 600 * 1024**2
     """CUDA context and NCCL channels: 141 MiB on a T4, several hundred with NCCL (unverified; research/estimators 1.4)."""
     startup_seconds: float = 18.0

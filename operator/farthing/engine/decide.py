@@ -47,6 +47,7 @@ class Verdicts:
 def decide(snapshot: Snapshot, cases: Sequence[Case], policy: Policy, settings: Settings) -> tuple[Decision, ...]:
     """One decision a job and an orphan. Jobs that end something come before those that start something."""
     verdicts = _sorted_out(policy.decide(scheduling_view(snapshot, cases)))
+    verdicts = _without_overtakers(verdicts, cases)
     jobs = [_decide_job(case, verdicts, snapshot, settings) for case in cases]
     orphans = [_decide_orphan(attempt, snapshot, settings) for attempt in snapshot.orphans]
     return (*orphans, *_abandoned_holds(snapshot), *sorted(jobs, key=lambda decision: decision.step is Step.OPEN))
@@ -70,6 +71,35 @@ def _sorted_out(verdicts: Sequence[Verdict]) -> Verdicts:
     waits = {each.key: each for each in verdicts if isinstance(each, Wait)}
     preemptions = {each.attempt: each for each in verdicts if isinstance(each, Preempt)}
     return Verdicts(starts, waits, preemptions)
+
+
+def _without_overtakers(verdicts: Verdicts, cases: Sequence[Case]) -> Verdicts:
+    """Starts, less those that would take the room of a job of higher priority between two of its attempts.
+
+    A job whose attempt is being settled in this cycle is no candidate yet: it will be in the next one, which comes at once.
+    """
+    returning = [case for case in cases if case.state is State.ENDING and _comes_back(case)]
+    priority = {case.view.key: case.view.priority for case in cases}
+
+    def overtakes(start: Start) -> bool:
+        return any(
+            case.view.priority > priority[start.key] and _pool_of(case) == start.plan.allocation.pool for case in returning
+        )
+
+    starts = {key: start for key, start in verdicts.starts.items() if not overtakes(start)}
+    return Verdicts(starts, verdicts.waits, verdicts.preemptions)
+
+
+def _comes_back(case: Case) -> bool:
+    """Whether the job will want accelerators again: its train attempt did not land, and nobody suspended it."""
+    attempt = case.view.open_attempt
+    landed = attempt is not None and attempt.record.spec.stage == "Train" and attempt.job is not None and attempt.job.complete
+    return not landed and not case.view.job.spec.suspend
+
+
+def _pool_of(case: Case) -> str | None:
+    attempt = case.view.open_attempt
+    return None if attempt is None else attempt.record.spec.pool
 
 
 def _decide_job(case: Case, verdicts: Verdicts, snapshot: Snapshot, settings: Settings) -> Decision:

@@ -62,8 +62,6 @@ class Observation(StrEnum):
     SUSPEND_WANTED = "SuspendWanted"
     JOB_GONE = "JobGone"
     """Pods run without their Job (deleted with orphaned children)."""
-    CANNOT_CONTINUE = "CannotContinue"
-    """The spec became one that cannot be obeyed."""
     PREEMPTED = "Preempted"
     """The policy gives its accelerators to another job."""
     SHRUNK = "Shrunk"
@@ -130,7 +128,6 @@ _LIVE: Mapping[Observation, Step] = {
     **_WITH_ATTEMPT,
     _O.DELETE_WANTED: Step.ASK,
     _O.SUSPEND_WANTED: Step.ASK,
-    _O.CANNOT_CONTINUE: Step.ASK,
     _O.PREEMPTED: Step.ASK,
     _O.LATE: Step.END,
     _O.SHRUNK: Step.SHORTEN,

@@ -214,6 +214,7 @@ def prepare_plan(plans: PlanSet, settings: Settings) -> Plan:
     cheapest = min(plans.plans, key=lambda plan: (_price_each(plan), plan.allocation.pool))
     return replace(
         cheapest,
+        strategy=replace(cheapest.strategy, accumulation=cheapest.strategy.accumulation * cheapest.world_size),
         allocation=Allocation(cheapest.allocation.pool, cheapest.allocation.accelerator, pods=1, accelerators_per_pod=1),
         memory_request_bytes=parse_quantity(settings.attempt.prepare_memory),
         shm_bytes=PREPARE_SHM,

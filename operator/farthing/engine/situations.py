@@ -160,7 +160,7 @@ def ran_before(view: JobView, attempt: Attempt) -> bool:
 
 def leftovers(attempt: Attempt) -> bool:
     """Whether anything of a settled attempt still stands."""
-    return attempt.job is not None or bool(attempt.pods) or bool(attempt.children)
+    return attempt.job is not None or bool(attempt.children) or any(pod.held for pod in attempt.pods)
 
 
 def _never_to_start(attempt: Attempt, now: datetime, *, unwanted: bool) -> bool:

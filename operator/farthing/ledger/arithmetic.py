@@ -5,7 +5,7 @@ intervals are exact and only the total is rounded.
 """
 
 from collections.abc import Mapping
-from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+from decimal import ROUND_FLOOR, Decimal
 from typing import Final
 
 from farthing.api.amounts import Axis
@@ -26,11 +26,6 @@ _UNIT: Final[Mapping[Axis, Decimal]] = {
     Axis.TOKENS: Decimal(1),
 }
 """The smallest amount that the API writes on each axis."""
-
-
-def round_up(axis: Axis, amount: Decimal) -> Decimal:
-    """The amount as it is charged or held: never less than it is."""
-    return amount.quantize(_UNIT[axis], rounding=ROUND_CEILING)
 
 
 def round_down(axis: Axis, amount: Decimal) -> Decimal:

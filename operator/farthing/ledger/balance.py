@@ -71,10 +71,8 @@ def spent_so_far(attempt: Attempt, now: datetime) -> SpentSoFar:
         return SpentSoFar(charged, charged)
     held, report = held_time(attempt, now), newest_report(attempt)
     upper, _ = charge(attempt, held, report, finished=False)
-    lower = dict(upper)
-    if Axis.FLOPS in lower:
-        reported = Decimal(int(report.progress.flops)) if report.progress is not None else ZERO
-        lower[Axis.FLOPS] = min(lower[Axis.FLOPS], reported)
+    reported = Decimal(int(report.progress.flops)) if report.progress is not None else ZERO
+    lower = {**upper, Axis.FLOPS: min(upper[Axis.FLOPS], reported)}
     if attempt.unreachable_nodes:
         upper = {**upper, **record.spec.held.as_decimals()}
     return SpentSoFar(lower, upper)

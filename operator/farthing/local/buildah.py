@@ -9,16 +9,13 @@ from pathlib import Path
 
 from farthing.local.mounts import below, unmount_all
 from farthing.local.paths import Paths
-from farthing.local.processes import command_line
-from farthing.local.shell import run, succeeds, wait_until
-
-ISOLATION = {"BUILDAH_ISOLATION": "chroot"}
-"""Needs neither user namespaces nor a runtime: works where containers may not nest."""
+from farthing.local.processes import find
+from farthing.local.shell import run, succeeds, wait_until, write_atomically
 
 
 def buildah(paths: Paths, *arguments: str | Path) -> str:
     """Run one buildah command on our store and return its output."""
-    return run([*_command(paths), *arguments], environment=ISOLATION)
+    return run([*_command(paths), *arguments], environment=_environment(paths))
 
 
 @contextmanager
@@ -43,12 +40,7 @@ def _recover(paths: Paths) -> None:
 
 def _orphans(paths: Paths) -> list[int]:
     """Buildah processes on our store; the lock says that none of them has a living parent of ours."""
-    pids = [int(folder.name) for folder in Path("/proc").iterdir() if folder.name.isdigit()]
-    return [pid for pid in pids if (words := command_line(pid)) and _is_ours(words, paths)]
-
-
-def _is_ours(words: Sequence[str], paths: Paths) -> bool:
-    return Path(words[0]).name.startswith("buildah") and str(paths.builder) in words
+    return find(lambda words: Path(words[0]).name.startswith("buildah") and str(paths.builder) in words)
 
 
 def image_exists(paths: Paths, name: str) -> bool:
@@ -56,13 +48,17 @@ def image_exists(paths: Paths, name: str) -> bool:
     return succeeds([*_command(paths), "inspect", "--type", "image", name])
 
 
-def images(paths: Paths, repository: str) -> list[str]:
-    """Every `name:tag` of a repository in the store, newest first."""
-    listing = buildah(paths, "images", "--format", "{{.Name}}:{{.Tag}}", "--filter", f"reference={repository}")
-    return listing.split()
-
-
 def _command(paths: Paths) -> Sequence[str | Path]:
     # Without skip_mount_home the driver leaves a bind mount of its own folder behind.
     storage: list[str | Path] = ["--root", paths.builder, "--runroot", paths.builder / "run", "--storage-driver", "overlay"]
     return ["buildah", *storage, "--storage-opt", "overlay.skip_mount_home=true"]
+
+
+def _environment(paths: Paths) -> dict[str, str]:
+    """Isolation by chroot needs neither user namespaces nor a runtime: it works where containers may not nest. The
+    configuration says what the flags say, since parts of buildah open the default store whatever the flags say."""
+    config = paths.builder / "storage.conf"
+    if not config.exists():
+        where = f'driver = "overlay"\ngraphroot = "{paths.builder}"\nrunroot = "{paths.builder / "run"}"'
+        write_atomically(config, f'[storage]\n{where}\n[storage.options.overlay]\nskip_mount_home = "true"\n')
+    return {"BUILDAH_ISOLATION": "chroot", "CONTAINERS_STORAGE_CONF": str(config)}

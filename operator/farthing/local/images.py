@@ -9,16 +9,14 @@ from pathlib import Path
 from typing import Literal
 
 from farthing.local.base_image import ensure_base
-from farthing.local.buildah import buildah, builder, images
+from farthing.local.buildah import buildah, builder
 from farthing.local.cluster import LocalCluster
 from farthing.local.paths import Paths, checkout, invoker
+from farthing.local.pruning import prune_builder, prune_containerd, prune_registry
 
 Which = Literal["operator", "trainer"]
 
 DOCKERFILES = {"operator": "Dockerfile", "trainer": "trainer_image/Dockerfile"}
-
-KEPT = 2
-"""Old images of each kind that stay in the builder's store: the last one's layers are the next build's cache."""
 
 CA_IN_IMAGE = "/etc/ssl/certs/ca-certificates.crt"
 
@@ -38,7 +36,9 @@ def build_and_push(cluster: LocalCluster, which: Which, progress: Callable[[str]
         buildah(paths, "tag", identifier, f"localhost/farthing/{which}:{tag}")
         progress(f"pushing {reference}")
         push(paths, identifier, reference)
-        _forget_old(paths, f"localhost/farthing/{which}", tag)
+        prune_builder(paths, which, tag)
+        prune_registry(paths, f"farthing/{which}", tag)
+        prune_containerd(paths, f"/farthing/{which}", tag)
     return reference
 
 
@@ -85,12 +85,6 @@ def push_pause(cluster: LocalCluster) -> str:
         buildah(paths, "config", "--entrypoint", '["/pause"]', "--user", "65535:65535", container)
         push(paths, buildah(paths, "commit", "--quiet", "--rm", container).strip(), reference)
     return reference
-
-
-def _forget_old(paths: Paths, repository: str, current: str) -> None:
-    others = [name for name in images(paths, repository) if not name.endswith(f":{current}")]
-    for name in others[KEPT - 1 :]:
-        buildah(paths, "rmi", "--force", name)
 
 
 def _package_cache() -> Path:

@@ -14,7 +14,7 @@ from farthing.local.containerd import BRIDGE, NETWORK, runc_root
 from farthing.local.kubelet import pod_logs
 from farthing.local.mounts import unmount_all
 from farthing.local.paths import Paths
-from farthing.local.processes import command_line
+from farthing.local.processes import find
 from farthing.local.shell import run, succeeds, wait_until
 
 SHIM = "containerd-shim-runc-v2"
@@ -27,13 +27,14 @@ def remove_node(paths: Paths, baseline: Baseline) -> None:
     cgroups.kill_all()
     delete_containers(paths)
     remove_shim_sockets(paths)
+    remove_network_memory(paths)
     unmount_all([paths.state, paths.containerd_root])
     remove_links(paths)
     remove_bridge()
     firewall.remove_chains([(family, table, name) for family, table, name in baseline.chains])
     cgroups.remove_root()
     restore_sysctls(baseline)
-    remove_leftover_files()
+    remove_device_plugins()
     remove_new_folders(baseline)
     release_machine(paths)
 
@@ -48,12 +49,7 @@ def kill_shims(paths: Paths) -> None:
 
 def shims(paths: Paths) -> list[int]:
     """The pids of our containerd's shims."""
-    pids = [int(folder.name) for folder in Path("/proc").iterdir() if folder.name.isdigit()]
-    return [pid for pid in pids if _is_shim(command_line(pid), paths)]
-
-
-def _is_shim(words: list[str], paths: Paths) -> bool:
-    return bool(words) and Path(words[0]).name == SHIM and str(paths.containerd_socket) in words
+    return find(lambda words: Path(words[0]).name == SHIM and str(paths.containerd_socket) in words)
 
 
 def delete_containers(paths: Paths) -> None:
@@ -85,9 +81,15 @@ def remove_bridge() -> None:
         run(["ip", "link", "delete", BRIDGE])
 
 
-def remove_leftover_files() -> None:
-    """CNI's memory of our network and the kubelet's device plugin files, both at places that nobody can choose."""
-    for result in Path("/var/lib/cni/results").glob(f"{NETWORK}-*"):
-        result.unlink()
+def remove_network_memory(paths: Paths) -> None:
+    """What CNI remembers of our pods' networks and loopbacks, at a place that nobody can choose."""
+    tasks = [task.name for task in paths.containerd_state.glob("io.containerd.runtime.v2.task/k8s.io/*")]
+    for result in Path("/var/lib/cni/results").glob("*"):
+        if result.name.startswith(f"{NETWORK}-") or any(task in result.name for task in tasks):
+            result.unlink()
+
+
+def remove_device_plugins() -> None:
+    """The kubelet's registration of device plugins, at a fixed place too."""
     for file in (DEVICE_PLUGINS / "kubelet.sock", DEVICE_PLUGINS / "kubelet_internal_checkpoint"):
         file.unlink(missing_ok=True)

@@ -39,7 +39,7 @@ def effective_tokens(tokens: float, unique_tokens: float | None) -> float:
 def loss_value(shape: ModelShape, tokens: float, unique_tokens: float | None = None) -> float:
     """Nats per token after training on `tokens` in all; never above ln V. Decreases in `tokens`."""
     guess = log(shape.vocabulary)
-    if tokens <= 0:
+    if tokens < 1:
         return guess
     worth = effective_tokens(tokens, unique_tokens)
     law = _small_scale(shape, worth) if shape.parameters < SMALL_MODEL else _chinchilla(shape, worth)

@@ -117,15 +117,16 @@ def _working_set(question: MemoryQuestion) -> float:
 
 
 def _logits(question: MemoryQuestion) -> float:
-    """k·V·T, or of one chunk where head and loss are fused.
+    """k·V·T, or of one chunk where head and loss are fused, with the head's gradient beside it.
 
-    The fused path cuts T so that a chunk's logits are about as large as the hidden states, and keeps the head's gradient; it
-    falls back to whole logits where T < h or V ≤ h (torch's documentation of linear_cross_entropy).
+    The fused path sizes a chunk so that its logits are about as large as the hidden states: T·h/V rows, up to the next power of
+    two (chunking by aspect ratio of torch's linear_cross_entropy).
     """
     shape, tokens = question.shape, question.tokens
-    if not question.fused_loss or tokens < shape.hidden or shape.vocabulary <= shape.hidden:
+    if not question.fused_loss:
         return EAGER_LOSS_BYTES * shape.vocabulary * tokens
-    chunk = ceil(tokens * shape.hidden / shape.vocabulary)
+    rows = ceil(tokens * shape.hidden / shape.vocabulary)
+    chunk = min(tokens, 1 << (rows - 1).bit_length())
     return EAGER_LOSS_BYTES * shape.vocabulary * chunk + MASTER * shape.embedding_parameters
 
 

@@ -56,7 +56,8 @@ def kernel_speed(request: PlanRequest, offer: PoolOffer, allocation: Allocation,
     rate = eff.kernel_rate(offer, request.shape.hidden, strategy.precision)
     if offer.accelerator.kind == "CPU":
         return rate * (eff.CPU_GANG_EFFICIENCY if allocation.accelerators > 1 else 1.0)
-    return rate * (eff.DETERMINISTIC_SPEED if strategy.deterministic else 1.0)
+    eager = 1.0 if strategy.compile else eff.EAGER_SPEED
+    return rate * eager * (eff.DETERMINISTIC_SPEED if strategy.deterministic else 1.0)
 
 
 def _overlaps(offer: PoolOffer, strategy: Strategy) -> bool:

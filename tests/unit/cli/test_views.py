@@ -3,18 +3,25 @@
 import io
 from datetime import UTC, datetime
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
+import yaml
+from pydantic import TypeAdapter
 from rich.console import Console
 
-from farthing.api import BudgetedTrainingJob, SpendRecord
+from farthing.api import BudgetedTrainingJob, GPUNodePool, SpendRecord
 from farthing.api.amounts import Axis
 from farthing.api.job import DecisionStatus, Estimate
 from farthing.cli.bill import bill_lines, bill_table, total
-from farthing.cli.sentences import decision_lines, error_text, relative_error, sentence, spoken
+from farthing.cli.plan import plans_for
+from farthing.cli.predictions import error_text, estimates, relative_error, whole_run
+from farthing.cli.sentences import decision_lines, sentence, spoken
 from farthing.cli.status import _view
 from farthing.cli.tables import finished, job_page, jobs_table, waiting_for
 from farthing.cli.why import explanation, page
+from farthing.domain.plan import Plan
+from farthing.engine.opening import ANNOTATION_PLAN
 
 NOW = datetime(2030, 1, 1, 0, 10, tzinfo=UTC)
 THEN = "2030-01-01T00:00:00Z"
@@ -50,7 +57,7 @@ def running():
         state="Running",
         progress={
             "phase": "Training", "step": 40, "lastStep": 900, "loss": "5.4321", "tokensPerSecond": "7100.5",
-            "memory": "981467136", "eta": "2m30s",
+            "memory": "936.0 MiB", "eta": "2m30s",
         },
         spent={"cost": "0.0123", "tokens": "40960", "flops": "1900000000000"},
         spentText="0.0123 USD",
@@ -67,8 +74,9 @@ def running():
             "rejected": [{"plan": "cpu x2 PerLayer", "constraint": "slower (needs 2 s of 1)"}],
         },
         decisions=[
-            {"time": "2030-01-01T00:05:00Z", "action": "RequestCheckpoint", "reason": "Preempting", "message": "urgent waits."},
-            {"time": THEN, "action": "OpenAttempt", "reason": "Started", "numbers": {"hardEnd": "210 s", "held": "0.06"}},
+            {"time": "2030-01-01T00:05:00Z", "action": "RequestStop", "reason": "Preempted", "message": "urgent waits.",
+             "numbers": {"gain": "93 s"}},
+            {"time": THEN, "action": "Start", "reason": "Started", "numbers": {"hardEnd": "210 s", "held": "0.06"}},
         ],
         attempts=[{"name": "lm-abcde-1", "number": 1, "stage": "Train", "phase": "Open", "startTime": THEN}],
     )  # fmt: skip
@@ -183,15 +191,15 @@ def test_decisions_are_sentences_in_order_with_their_numbers():
     lines = [line.plain for line in decision_lines(running().status.decisions)]
 
     assert lines == [
-        f"{THEN}  Open attempt because Started (hard end 210 s, held 0.06)",
-        "2030-01-01T00:05:00Z  Request checkpoint because Preempting: urgent waits",
+        f"{THEN}  Start: Started (hard end 210 s, held 0.06)",
+        "2030-01-01T00:05:00Z  Request stop: urgent waits (Preempted; gain 93 s)",
     ]
 
 
 def test_a_decision_without_numbers_has_no_parentheses():
-    decision = DecisionStatus(time=THEN, action="Hold", reason="Queued")
+    decision = DecisionStatus(time=THEN, action="Wait", reason="Queued")
 
-    assert sentence(decision) == "Hold because Queued"
+    assert sentence(decision) == "Wait: Queued"
 
 
 @pytest.mark.parametrize(
@@ -210,6 +218,28 @@ def test_the_error_of_a_prediction(value, measured, want):
     assert error_text(Estimate(value=value, measured=measured)) == want
 
 
+def test_the_whole_run_is_held_against_the_plan_that_it_started_with():
+    examples = Path(__file__).parents[3] / "examples"
+    job = BudgetedTrainingJob.model_validate(yaml.safe_load((examples / "stdlib-lm.yaml").read_text()))
+    pool = GPUNodePool.model_validate(yaml.safe_load((examples / "pool.yaml").read_text()))
+    planned = plans_for(job, [pool], NOW).best
+    annotations = {ANNOTATION_PLAN: TypeAdapter(Plan).dump_json(planned).decode()}
+    first = BILL[0].model_copy(update={"metadata": BILL[0].metadata.model_copy(update={"annotations": annotations})})
+
+    found = estimates(running().status.plan, [BILL[1], first, BILL[2]])
+
+    assert found["memory"].measured == "950000000", "of the machine the status tells"
+    assert float(found["cost"].value) == pytest.approx(planned.cost.value, rel=1e-5)
+    assert found["cost"].measured == "0.05", "both train attempts, without prepare"
+    assert found["seconds"].measured == "180"
+    assert found["tokens"].measured == "153600"
+
+
+def test_a_run_that_goes_on_has_no_whole_yet():
+    assert whole_run([BILL[0], a_record(3)]) == {}
+    assert whole_run([]) == {}
+
+
 def test_no_measurement_no_error():
     assert relative_error(Estimate(value="1")) is None
 
@@ -217,7 +247,7 @@ def test_no_measurement_no_error():
 def test_why_shows_it_all():
     text = shown(page(running(), BILL))
 
-    for word in ("Open attempt because Started", "953.7 MiB", "+5.3%", "slower (needs 2 s of 1)", "STARTUP", "total"):
+    for word in ("Start: Started", "953.7 MiB", "+5.3%", "slower (needs 2 s of 1)", "STARTUP", "total"):
         assert word in text
 
 

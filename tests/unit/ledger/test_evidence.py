@@ -93,8 +93,6 @@ def test_an_attempt_that_outlives_its_hard_end_is_not_hidden() -> None:
 
 
 def test_an_end_before_the_start_is_no_time() -> None:
-    held = held_time(attempt(pod(0, bound_at=after(50), started_at=after(50), finished_at=after(20)), pod(1, finished_at=after(9))), NOW)
-    assert held.seconds == 81 or held.estimated
     backwards = {"bound_at": after(50), "started_at": after(50), "finished_at": after(20)}
     held = held_time(attempt(pod(0, **backwards), pod(1, **backwards)), NOW)
     assert (held.seconds, held.estimated) == (0, True)
@@ -112,9 +110,8 @@ def test_clocks_that_disagree_by_more_than_five_seconds_bill_the_longer_time() -
 def test_a_bind_that_contradicts_the_operators_clock_is_the_earlier_one() -> None:
     early = attempt(pod(0, bound_at=after(-30), started_at=after(-30)), pod(1))
     assert (held_time(early, NOW).start, held_time(early, NOW).estimated) == (after(-30), True)
-    late = attempt(running(0, bound_at=after(60), started_at=after(60)), pods_only := running(1, bound_at=after(60), started_at=after(60)))
-    assert pods_only.bound_at == after(60)
-    held = held_time(late, after(40))
+    ahead = {"bound_at": after(60), "started_at": after(60)}
+    held = held_time(attempt(running(0, **ahead), running(1, **ahead)), after(40))
     assert (held.start, held.estimated) == (after(40), True)
 
 

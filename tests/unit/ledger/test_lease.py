@@ -99,6 +99,11 @@ def test_the_account_binds_where_it_has_less() -> None:
     assert lease.tokens == 600
 
 
+def test_hours_alone_need_no_price() -> None:
+    lease = granted({Axis.ACCELERATOR_HOURS: Decimal("0.1")}, quote=quote(None))
+    assert (lease.ends.hard, lease.held) == (180, {Axis.ACCELERATOR_HOURS: Decimal("0.1")})
+
+
 @pytest.mark.parametrize("axis", [Axis.TOKENS, Axis.FLOPS, Axis.COST])
 def test_an_axis_that_is_used_up_is_named(axis: Axis) -> None:
     with pytest.raises(InsufficientBudget, match=rf"the job's budget has no {axis} left: raise limits\.{axis}"):

@@ -7,10 +7,10 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from farthing.api import BudgetedTrainingJob, SpendRecord
-from farthing.api.job import CheckpointStatus, PlanStatus
+from farthing.api.job import CheckpointStatus, Estimate
 from farthing.cli.demo.result import AttemptResult, CheckpointResult, JobResult, PredictionResult
 from farthing.cli.demo.setting import Setting
-from farthing.cli.sentences import relative_error
+from farthing.cli.predictions import estimates, relative_error
 from farthing.contract.checkpoint import MANIFEST_NAME, Manifest
 
 
@@ -30,7 +30,7 @@ def job_result(
         spend_records=[{"spec": record.spec.to_dict(), "status": record.status.to_dict()} for record in records],
         attempts=[_attempt(record) for record in records],
         checkpoints=checkpoints(seen, on_volume(setting.checkpoints, job.metadata.uid)),
-        predictions=_predictions(status.plan),
+        predictions=_predictions(estimates(status.plan, records)),
         validation_loss=float(loss) if loss else None,
         bits_per_byte=float(progress.bits_per_byte) if progress and progress.bits_per_byte else None,
         weights=str(setting.on_host(status.output_uri)) if status.output_uri else None,
@@ -89,13 +89,11 @@ def _attempt(record: SpendRecord) -> AttemptResult:
     )
 
 
-def _predictions(plan: PlanStatus | None) -> list[PredictionResult]:
-    if plan is None:
-        return []
+def _predictions(found: Mapping[str, Estimate]) -> list[PredictionResult]:
     return [
         PredictionResult(
             name=name, unit=estimate.unit, predicted=estimate.value, low=estimate.low, high=estimate.high,
             measured=estimate.measured, error=relative_error(estimate),
         )
-        for name, estimate in plan.predictions.items()
+        for name, estimate in found.items()
     ]  # fmt: skip

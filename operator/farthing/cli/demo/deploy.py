@@ -1,5 +1,6 @@
 """The operator on the cluster, by its chart and nothing else; the demo's namespace and its pool."""
 
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -29,10 +30,10 @@ def namespace() -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE, "labels": labels}}
 
 
-def pool(cluster: LocalCluster, setting: Setting) -> dict[str, Any]:
+def pool(rate_file: Path, setting: Setting) -> dict[str, Any]:
     """examples/pool.yaml with the rate that `farthing up` measured on this machine."""
     written = yaml.safe_load((setting.examples / "pool.yaml").read_text())
-    spec = {**written["spec"], "rate": _rate(load_rate(cluster.rate_file)).to_dict()}
+    spec = {**written["spec"], "rate": _rate(load_rate(rate_file)).to_dict()}
     GPUNodePool.model_validate(manifest := {**written, "spec": spec})
     return manifest
 

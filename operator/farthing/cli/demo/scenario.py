@@ -84,7 +84,7 @@ def set_the_stage(cluster: LocalCluster, api: Cluster, setting: Setting, progres
     progress("copying the standard library's sources")
     storage.copy_standard_library(setting)
     progress("the pool of two CPU slots")
-    cluster.apply(deploy.pool(cluster, setting))
+    cluster.apply(deploy.pool(cluster.rate_file, setting))
 
 
 def clear(api: Cluster) -> None:

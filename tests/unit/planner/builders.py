@@ -1,9 +1,6 @@
 """Questions to the planner, built in one place."""
 
-from collections.abc import Callable
 from decimal import Decimal
-
-import pytest
 
 from farthing.api.amounts import Axis
 from farthing.api.job import StrategySpec
@@ -11,9 +8,6 @@ from farthing.catalog import accelerator, preset
 from farthing.contract.shape import shape_from_config
 from farthing.domain.planning import PlanRequest, PoolOffer
 from farthing.units import GIB
-
-Ask = Callable[..., PlanRequest]
-Offer = Callable[..., PoolOffer]
 
 
 def offer_of(name: str = "laptop", row: str = "cpu-slot", **changes: object) -> PoolOffer:
@@ -48,13 +42,3 @@ def ask_of(model: str = "llama-1m", **changes: object) -> PlanRequest:
         "seconds_left": None,
     }
     return PlanRequest(**{**values, **changes})
-
-
-@pytest.fixture(scope="session")
-def ask() -> Ask:
-    return ask_of
-
-
-@pytest.fixture(scope="session")
-def offer() -> Offer:
-    return offer_of

@@ -1,0 +1,101 @@
+"""Predictions beside measurements: of the machine from the newest attempt, of the whole run from the plan it started with."""
+
+from collections.abc import Mapping, Sequence
+
+from rich.table import Table
+
+from farthing.api import SpendRecord
+from farthing.api.amounts import Axis
+from farthing.api.job import Estimate, PlanStatus
+from farthing.cli.bill import BillLine, bill_lines, total
+from farthing.cli.output import plain_table
+from farthing.cli.sentences import spoken
+from farthing.cli.tables import NONE
+from farthing.domain.plan import Prediction
+from farthing.engine.opening import plan_of
+from farthing.engine.plan_status import HIGH, LOW, predictions
+from farthing.units import format_bytes, format_count, format_duration, parse_quantity
+
+WHOLE_RUN = ("seconds", "cost", "tokens", "flops", "loss")
+"""Predicted for all that was left of the budget: a later attempt's plan predicts less, as there is less left."""
+
+
+def estimates(plan: PlanStatus | None, records: Sequence[SpendRecord]) -> dict[str, Estimate]:
+    """By name. `plan` is the status' own; of the whole run the first train record's plan counts, beside all train records."""
+    found = dict(plan.predictions) if plan is not None else {}
+    trained = [record for record in records if record.spec.stage == "Train"]
+    first = plan_of(trained[0]) if trained else None
+    if first is None:
+        return found
+    measured = whole_run(trained)
+    planned = {name: each for name, each in predictions(first).items() if name in WHOLE_RUN}
+    return found | {name: _estimate(each, measured.get(name)) for name, each in planned.items()}
+
+
+def whole_run(trained: Sequence[SpendRecord]) -> Mapping[str, float | None]:
+    """What all train attempts came to, by the name of the prediction; None where some attempt still runs."""
+    if not trained or any(record.status.phase != "Settled" for record in trained):
+        return {}
+    lines, newest = bill_lines(trained), trained[-1].status
+    return {
+        "seconds": float(sum(line.seconds for line in lines)),
+        "cost": _charged(lines, Axis.COST),
+        "tokens": _charged(lines, Axis.TOKENS),
+        "flops": _charged(lines, Axis.FLOPS),
+        "loss": float(newest.validation_loss) if newest.validation_loss else None,
+    }
+
+
+def predictions_table(found: Mapping[str, Estimate], title: str | None = None) -> Table:
+    """What was predicted, its 80 % interval, what was measured, and by how much the prediction was off."""
+    right = ("PREDICTED", "80 % LOW", "80 % HIGH", "MEASURED", "ERROR")
+    table = plain_table("WHAT", *right, "SOURCE", right=right, title=title)
+    for name, estimate in found.items():
+        numbers = [_number(text, estimate.unit) for text in (estimate.value, estimate.low, estimate.high, estimate.measured)]
+        table.add_row(spoken(name), *numbers, error_text(estimate), estimate.source)
+    return table
+
+
+def relative_error(estimate: Estimate) -> float | None:
+    """predicted ÷ measured − 1; None without a measurement."""
+    if estimate.measured is None or _plain(estimate.measured) == 0:
+        return None
+    return _plain(estimate.value) / _plain(estimate.measured) - 1
+
+
+def error_text(estimate: Estimate) -> str:
+    """The relative error with its sign, or a dash."""
+    error = relative_error(estimate)
+    return NONE if error is None else f"{error:+.1%}"
+
+
+def _estimate(prediction: Prediction, measured: float | None) -> Estimate:
+    return Estimate(
+        value=f"{prediction.value:.6g}",
+        low=f"{prediction.quantile(LOW):.6g}" if prediction.sigma else None,
+        high=f"{prediction.quantile(HIGH):.6g}" if prediction.sigma else None,
+        measured=f"{measured:.6g}" if measured else None,
+        unit=prediction.unit,
+        source=prediction.source,
+    )
+
+
+def _charged(lines: Sequence[BillLine], axis: Axis) -> float | None:
+    return float(total(lines, axis)) or None
+
+
+def _plain(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return float(parse_quantity(text))
+
+
+def _number(text: str | None, unit: str) -> str:
+    if text is None:
+        return NONE
+    value = _plain(text)
+    styles = {"B": format_bytes, "bytes": format_bytes, "s": format_duration, "seconds": format_duration}
+    if unit in styles:
+        return styles[unit](value)
+    return f"{value:.4g}" if abs(value) < 1000 else format_count(value)

@@ -1,0 +1,96 @@
+"""A torn or flipped checkpoint is never loaded, a disk that is full stops nothing, and what is not needed goes away."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from farthing.contract.checkpoint import MANIFEST_NAME, checkpoint_folder
+from tests.support.trainer import TOKENS_PER_STEP, Home, Request, eventually, landed, manifests, next_attempt, ranks, train
+
+
+@pytest.fixture
+def two_checkpoints(home: Home) -> Home:
+    """Steps 6 and 10 of a run are durable."""
+    config = home.config(processes=2)
+    train(home.path, config, stop_at=5)
+    train(home.path, next_attempt(config), stop_at=9)
+    assert [m.step for m in manifests(home.path)] == [6, 10]
+    return home
+
+
+def flip(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(bytes(data))
+
+
+DAMAGES = {
+    "a flipped bit": lambda folder: flip(folder / "__1_0.distcp"),
+    "a cut file": lambda folder: (folder / "__0_0.distcp").write_bytes(b""),
+    "a missing file": lambda folder: (folder / "__0_0.distcp").unlink(),
+    "a changed pickle": lambda folder: flip(folder / ".metadata"),
+    "no manifest": lambda folder: (folder / MANIFEST_NAME).unlink(),
+    "half a manifest": lambda folder: (folder / MANIFEST_NAME).write_bytes((folder / MANIFEST_NAME).read_bytes()[:100]),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_checkpoint_is_skipped_and_said_so(two_checkpoints: Home, damage: str):
+    home = two_checkpoints
+    DAMAGES[damage](home.path / "checkpoints" / checkpoint_folder(10))
+    config = next_attempt(home.config(processes=2, tokens=12 * TOKENS_PER_STEP))
+    run = landed(home.path, config)
+    assert f"checkpoint {checkpoint_folder(10)} is skipped" in run.log
+    progress = run.last_word().progress
+    assert progress is not None
+    assert progress.resumed_from == 6
+    assert progress.lost_steps == 4
+
+
+def test_another_job_s_checkpoints_are_not_taken(home: Home):
+    config = home.config(tokens=4 * TOKENS_PER_STEP)
+    landed(home.path, config)
+    run = landed(home.path, next_attempt(config, job={"uid": "uid-2"}))
+    assert "belongs to another job" in run.log
+    assert run.last_word().progress.resumed_from is None
+
+
+def test_a_write_that_fails_is_answered_and_training_goes_on(home: Home):
+    checkpoints = home.path / "checkpoints"
+    with ranks(home.path, home.config(processes=2)) as run:
+        run.until_step(3)
+        shutil.rmtree(checkpoints)
+        checkpoints.write_text("a file where the folder should be")
+
+        def failed():
+            status, answer = run.post("/checkpoint", Request("full").body())
+            return answer if status == 200 else None
+
+        answer = eventually(failed, lambda: run.log)
+        assert (answer["state"], answer["id"]) == ("Failed", "full")
+        step = run.progress().step
+        run.until_step(step + 3)
+        checkpoints.unlink()
+        assert run.post("/checkpoint", Request("again").body())[0] == 202
+        run.until(lambda progress: progress.answer.id == "again" and progress.answer.state == "Acknowledged")
+
+
+def test_only_the_newest_and_the_trunk_are_kept(home: Home):
+    config = home.config(tokens=40 * TOKENS_PER_STEP, checkpoint={"intervalSeconds": 1e-6, "keep": 2})
+    leftover = home.path / "checkpoints" / "step-00000002.tmp.tiny-abcde-0"
+    leftover.mkdir(parents=True)
+    landed(home.path, config)
+    assert [(m.step, m.trunk) for m in manifests(home.path)] == [(32, True), (39, False), (40, False)]
+    assert not leftover.exists()
+
+
+def test_on_an_object_store_the_manifest_commits(home: Home):
+    """fsspec's `dir` over a folder has no local path, so it is treated as a store that cannot rename."""
+    config = home.config(checkpoint={"uri": f"dir::file://{home.path}/checkpoints"})
+    train(home.path, config, stop_at=4)
+    (made,) = manifests(home.path)
+    assert sorted(file.name for file in made.files) == [".metadata", "__0_0.distcp"]
+    resumed = landed(home.path, next_attempt(config, lease={"budgetEnd": {"tokens": 8 * TOKENS_PER_STEP}}))
+    assert resumed.last_word().progress.resumed_from == 5
+    assert "bit for bit" in resumed.log

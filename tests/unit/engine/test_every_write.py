@@ -1,0 +1,90 @@
+"""The operator dies at each write of a life with start, preemption, resume, landing and deletion: the same end, the same bill."""
+
+from dataclasses import dataclass
+
+import pytest
+from farthing.settings import Settings
+from farthing.simulator.faults import Crash, OperatorDied
+
+from tests.support.lives import PERIOD, Life, a_cluster, a_job, an_account
+
+QUICK = Settings.model_validate({"cycle": {"progressThrottle": 600}})
+"""Fast numbers are the least interesting writes."""
+BUDGET = {"limits": {"cost": "0.045"}, "currency": "USD"}
+ACCOUNT = {"name": "team-a"}
+
+
+@dataclass(frozen=True)
+class End:
+    """What is compared."""
+
+    outcomes: dict[str, list[str | None]]
+    bills: dict[str, list[object]]
+    settled: object
+    leftovers: int
+
+
+class Script:
+    """One life, told in cycles; the operator may die in any of them and is restarted at once."""
+
+    def __init__(self, native_gangs: bool, account: bool) -> None:
+        self.life = Life(a_cluster(), native_gangs=native_gangs, settings=QUICK)
+        self.budget = BUDGET | ({"accountRef": ACCOUNT} if account else {})
+        if account:
+            self.life.cluster.accounts["default/team-a"] = an_account()
+        self.writes = 0
+
+    async def play(self, crash_after: int | None = None) -> End:
+        """The whole life; the operator dies right after write `crash_after`, counted over the whole life."""
+        cluster = self.life.cluster
+        cluster.create_job(a_job(budget=self.budget))
+        await self._cycles(9, crash_after)
+        cluster.create_job(a_job("urgent", priorityClassName="urgent", budget={"limits": {"tokens": "60000"}}))
+        await self._cycles(45, crash_after)
+        cluster.delete_job("default/urgent")
+        await self._cycles(8, crash_after)
+        return self._end()
+
+    async def _cycles(self, count: int, crash_after: int | None) -> None:
+        for _ in range(count):
+            await self._cycle(crash_after)
+            self.life.cluster.advance(PERIOD)
+
+    async def _cycle(self, crash_after: int | None) -> None:
+        """Everything that is to be done at this moment, by however many operators it takes."""
+        while True:
+            world = self.life.world
+            before = world.writes.count
+            if crash_after is not None and crash_after > self.writes:
+                world.writes.crash = Crash(before + crash_after - self.writes, "after")
+            try:
+                report = await self.life.cycle()
+            except OperatorDied:
+                self.writes += world.writes.count - before
+                self.life.restart()
+                continue
+            self.writes += world.writes.count - before
+            if report.quiet:
+                return
+
+    def _end(self) -> End:
+        names = ("tiny", "urgent")
+        account = self.life.cluster.accounts.get("default/team-a")
+        return End(
+            outcomes={name: self.life.outcomes(name) for name in names},
+            bills={name: [each.status.charged for each in self.life.records(name)] for name in names},
+            settled=None if account is None else (account.status.settled, account.status.holds),
+            leftovers=len(self.life.cluster.gangs) + len(self.life.cluster.children),
+        )
+
+
+@pytest.mark.parametrize(("native_gangs", "account"), [(True, False), (False, True)], ids=["own books", "account, suspended Jobs"])
+async def test_the_operator_dies_after_each_write(native_gangs: bool, account: bool) -> None:
+    script = Script(native_gangs, account)
+    want = await script.play()
+    assert want.outcomes == {"tiny": ["Prepared", "Stopped", "Landed"], "urgent": ["Prepared", "Landed"]}
+    assert want.leftovers == 0
+    assert script.writes > 40
+    for k in range(1, script.writes + 1):
+        broken = Script(native_gangs, account)
+        assert await broken.play(crash_after=k) == want, f"died after write {k}"
