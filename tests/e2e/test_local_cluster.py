@@ -5,13 +5,16 @@ import os
 import signal
 
 import pytest
-from tests.support.cluster import kill_everything
+from tests.support.cluster import kill_everything, new_state
 
-from farthing.local import processes
+from farthing.errors import LocalClusterError
+from farthing.local import cgroups, processes
 from farthing.local.buildah import buildah
+from farthing.local.down import down
 from farthing.local.images import build_and_push
 from farthing.local.rate import load_rate
 from farthing.local.shell import wait_until
+from farthing.local.teardown import kill_shims
 from farthing.local.up import up
 from farthing.local.volumes import STORAGE_CLASS, local_volume
 
@@ -218,6 +221,25 @@ def test_up_after_everything_was_killed_finds_the_pods_running(cluster, namespac
     wait_for_phase(cluster, "afterwards", "Succeeded")
     status = cluster.get("pod", "survivor", "-n", NAMESPACE)["status"]["containerStatuses"][0]
     assert (status["containerID"], status["restartCount"]) == (container, 0)
+
+
+def test_up_after_the_machine_was_lost_says_so_of_its_pods_and_runs_new_ones(cluster, namespace, image):
+    cluster.apply(a_pod("lost", image, "import time; time.sleep(600)"))
+    wait_for_phase(cluster, "lost", "Running")
+    kill_everything(cluster)
+    kill_shims(cluster.paths)
+    cgroups.kill_all()
+    up("Cluster", cluster.state)
+    wait_for_phase(cluster, "lost", "Failed")
+    cluster.apply(a_pod("afterwards", image, "print('fine')"))
+    wait_for_phase(cluster, "afterwards", "Succeeded")
+
+
+def test_a_second_cluster_cannot_take_the_machine(cluster):
+    other = new_state("second")
+    with pytest.raises(LocalClusterError, match=f"belongs to the cluster in {cluster.state}"):
+        up("Cluster", other)
+    down(other)
 
 
 def test_the_administrators_kubeconfig_is_private(cluster):

@@ -17,6 +17,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+import fsspec
+from fsspec.implementations.local import LocalFileSystem
+
 from farthing.contract.checkpoint import MANIFEST_NAME, Manifest
 from farthing.contract.names import ENV_RUN_CONFIG, ENV_TERMINATION_LOG
 from farthing.contract.progress import LastWord, Progress
@@ -125,7 +128,8 @@ class Run:
 
     @property
     def log(self) -> str:
-        return self.log_path.read_text(encoding="utf-8", errors="replace")
+        """Its last lines."""
+        return self.log_path.read_text(encoding="utf-8", errors="replace")[-6000:]
 
     def wait(self) -> list[int]:
         """Exit codes: of the supervisor, or of every rank where there is none."""
@@ -295,6 +299,22 @@ def _rank(log_path: Path, env: dict[str, str], stop_at: int | None, hold: float 
 
         loop.HOLD_AFTER_STOP_SECONDS = hold
     sys.exit(trainer_main.main())
+
+
+class StoreFileSystem(LocalFileSystem):
+    """A folder as an object store: no path of the machine's, no renames. URIs are `store:///path`."""
+
+    protocol = "store"
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(auto_mkdir=True, **settings)
+
+    @classmethod
+    def _strip_protocol(cls, path: str) -> str:
+        return super()._strip_protocol(path.removeprefix("store://"))
+
+
+fsspec.register_implementation("store", StoreFileSystem, clobber=True)
 
 
 class StopAt(Termination):

@@ -86,8 +86,8 @@ def test_only_the_newest_and_the_trunk_are_kept(home: Home):
 
 
 def test_on_an_object_store_the_manifest_commits(home: Home):
-    """fsspec's `dir` over a folder has no local path, so it is treated as a store that cannot rename."""
-    config = home.config(checkpoint={"uri": f"dir::file://{home.path}/checkpoints"})
+    """A store that cannot rename: files go to their place, the manifest after them."""
+    config = home.config(checkpoint={"uri": f"store://{home.path}/checkpoints"})
     train(home.path, config, stop_at=4)
     (made,) = manifests(home.path)
     assert sorted(file.name for file in made.files) == [".metadata", "__0_0.distcp"]

@@ -97,7 +97,7 @@ def test_sigterm_while_importing_is_a_75(home: Home):
 
 
 def test_sigterm_reaches_the_ranks_through_the_supervisor(home: Home):
-    with supervised(home.path, home.config(processes=2)) as run:
+    with supervised(home.path, home.config()) as run:
         run.until_step(3)
         run.signal(signal.SIGTERM)
         assert run.wait() == [143], run.log

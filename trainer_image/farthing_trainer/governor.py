@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from farthing.contract.checkpoint import Landing
 from farthing.contract.runconfig import End, RunConfig
-from farthing_trainer.lease import Lease, Price, Spent, seconds_left, steps_left
+from farthing_trainer.lease import Lease, Price, Spent, steps_left
 from farthing_trainer.place import Started
 from farthing_trainer.schedule import decide_landing
 from farthing_trainer.speed import Speed
@@ -72,13 +72,13 @@ class Governor:
         due = time.monotonic() - self._checkpointed_at >= self.checkpoint_interval
         spent = self._spent_after(step, flops)
         if self._config.on_exhausted == "CheckpointAndStop":
-            return Wish(stop=self._ended(spent, landing=None), checkpoint=due)
-        reserve = self._landing_reserve(trunk=landing is None)
+            return Wish(stop=self._ended(spent, landing=False), checkpoint=due)
+        reserve = self._landing_reserve(trunk=not _has_begun(landing, step))
         budget = self._left(self._lease.budget_end, spent, reserve)
         soonest = min(budget, self._left(self._lease.trainer_end, spent, reserve))
         peak = self._config.optimizer.learning_rate
         decided = decide_landing(landing, step, budget, soonest, peak, self._config.schedule)
-        return Wish(stop=self._ended(spent, decided or landing), checkpoint=due, landing=decided)
+        return Wish(stop=self._ended(spent, landing=_has_begun(decided or landing, step)), checkpoint=due, landing=decided)
 
     def steps_to_go(self, step: int, flops: float, landing: Landing | None) -> float:
         """Steps until the run is expected to end, as seen now; infinite where nothing bounds it."""
@@ -87,9 +87,9 @@ class Governor:
         spent = self._spent_after(step, flops)
         return self._left(self._lease.budget_end, spent, self._landing_reserve(trunk=True))
 
-    def _ended(self, spent: Spent, landing: Landing | None) -> str:
+    def _ended(self, spent: Spent, *, landing: bool) -> str:
         """Why the run must leave after this step without landing; empty while it may go on, and always in a landing."""
-        if landing is not None:
+        if landing:
             return ""
         reserve = SAFETY * self.durations.checkpoint + SPARE_SECONDS
         if self._left(self._lease.trainer_end, spent, reserve) < 1:
@@ -123,7 +123,7 @@ class Governor:
         checkpoints = (2 if trunk else 1) * self.durations.checkpoint
         return SAFETY * (checkpoints + self.durations.output + evaluation) + SPARE_SECONDS
 
-    def seconds_to_lease_end(self) -> float:
-        """Seconds until the trainer's end by the clock; infinite where none binds."""
-        spent = Spent(self._started.elapsed(), time.time(), 0.0, 0)
-        return seconds_left(self._lease.trainer_end, spent)
+
+def _has_begun(landing: Landing | None, step: int) -> bool:
+    """Whether the step after `step` belongs to the landing."""
+    return landing is not None and step >= landing.first_step - 1

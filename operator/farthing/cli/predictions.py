@@ -19,6 +19,9 @@ from farthing.units import format_bytes, format_count, format_duration, parse_qu
 WHOLE_RUN = ("seconds", "cost", "tokens", "flops", "loss")
 """Predicted for all that was left of the budget: a later attempt's plan predicts less, as there is less left."""
 
+SHORT_SECONDS = 10.0
+"""Times below this are shown with their fractions."""
+
 
 def estimates(plan: PlanStatus | None, records: Sequence[SpendRecord]) -> dict[str, Estimate]:
     """By name. `plan` is the status' own; of the whole run the first train record's plan counts, beside all train records."""
@@ -95,7 +98,8 @@ def _number(text: str | None, unit: str) -> str:
     if text is None:
         return NONE
     value = _plain(text)
-    styles = {"B": format_bytes, "bytes": format_bytes, "s": format_duration, "seconds": format_duration}
-    if unit in styles:
-        return styles[unit](value)
+    if unit in ("B", "bytes"):
+        return format_bytes(value)
+    if unit in ("s", "seconds"):
+        return format_duration(value) if value >= SHORT_SECONDS else f"{value:.3g}s"
     return f"{value:.4g}" if abs(value) < 1000 else format_count(value)

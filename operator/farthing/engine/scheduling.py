@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from farthing.domain.plan import Allocation
+from farthing.domain.plan import Allocation, Plan
 from farthing.domain.scheduling import Candidate, NodeCapacity, PoolCapacity, RunningGang, SchedulingView
 from farthing.domain.snapshot import Attempt, JobView, PoolView, Snapshot
 from farthing.engine.lifecycle import State
@@ -60,8 +60,15 @@ def _candidate(case: Case, snapshot: Snapshot) -> Candidate:
             work_seconds=plans[0].seconds.value + plans[0].startup_seconds.value,
         ),
         plans=plans,
-        value_seconds=plans[0].seconds.value,
+        value_seconds=_value(case, plans[0]),
     )
+
+
+def _value(case: Case, plan: Plan) -> float:
+    """Gang seconds that the job wants: behind a prepare attempt stands the training that it is made for."""
+    best = case.intent.plans.best if case.intent.plans is not None else None
+    wanted = best or plan
+    return wanted.seconds.value * wanted.allocation.accelerators / plan.allocation.accelerators
 
 
 def _window_end(case: Case, snapshot: Snapshot) -> datetime | None:

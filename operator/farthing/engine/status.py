@@ -250,13 +250,16 @@ def _spent(scene: Scene) -> dict[Axis, Decimal]:
 
 
 def _progress(scene: Scene) -> ProgressStatus | None:
-    """The trainer's report; between attempts the last one, without what only a running attempt has."""
+    """The trainer's report; between attempts the last one, without what only a running attempt has.
+
+    While an attempt is silent (still starting, unreachable) its last report is written anew: `time` paces what is spent.
+    """
     report = scene.progress
     if report is None:
         last = scene.previous.progress
-        if last is None or scene.attempt is not None:
-            return last
-        return last.model_copy(update={"eta": None, "tokens_per_second": None, "memory": None})
+        if scene.attempt is not None:
+            return (last or ProgressStatus(phase="Starting")).model_copy(update={"time": format_time(scene.now)})
+        return last and last.model_copy(update={"eta": None, "tokens_per_second": None, "memory": None})
     eta = report.eta_seconds
     return ProgressStatus(
         phase=report.phase,

@@ -60,7 +60,7 @@ def held_time(attempt: Attempt, now: datetime) -> HeldTime:
         return HeldTime(opened, opened, False, "no pod was ever bound: nothing was held")
     hard_end = start.time + timedelta(seconds=attempt.record.spec.ends.hard)
     end = _doubt(attempt, start, _end(attempt, hard_end, now), now)
-    billed = end.time
+    billed = min(end.time, hard_end)
     why = end.why if end.time <= hard_end else f"{end.why}; the bill ends at the hard end"
     overrun = round((end.time - billed).total_seconds())
     return HeldTime(start.time, billed, start.estimated or end.estimated, _both(start.why, why), overrun)

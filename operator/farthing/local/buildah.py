@@ -3,19 +3,36 @@
 import fcntl
 import os
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from farthing.local.mounts import below, unmount_all
 from farthing.local.paths import Paths
 from farthing.local.processes import find
-from farthing.local.shell import run, succeeds, wait_until, write_atomically
+from farthing.local.shell import run, stream, succeeds, wait_until, write_atomically
+
+
+STEP_WIDTH = 110
+"""Characters of a build step that are shown."""
 
 
 def buildah(paths: Paths, *arguments: str | Path) -> str:
     """Run one buildah command on our store and return its output."""
     return run([*_command(paths), *arguments], environment=_environment(paths))
+
+
+def build(paths: Paths, dockerfile: Path, context: Path, options: Sequence[str], progress: Callable[[str], None]) -> str:
+    """Run a Dockerfile on the layers that earlier builds left, showing its steps; the image's id (64 hexadecimal characters)."""
+    id_file = paths.builder / "last-build"
+    fixed = ["--layers", "--pull-never", "--force-rm", "--iidfile", id_file, "--file", dockerfile]
+
+    def report(line: str) -> None:
+        if " STEP " in line:
+            progress(line[:STEP_WIDTH])
+
+    stream([*_command(paths), "bud", *fixed, *options, context], report, environment=_environment(paths))
+    return id_file.read_text().removeprefix("sha256:").strip()
 
 
 @contextmanager

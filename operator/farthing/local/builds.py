@@ -1,17 +1,16 @@
 """Binaries from Go modules, built once: each file's name carries the digest of what it was built from."""
 
-import collections
 import hashlib
+import itertools
 import os
 import re
-import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from farthing.errors import LocalClusterError
 from farthing.local.paths import MODULES, Paths
-from farthing.local.shell import TAIL
+from farthing.local.shell import stream
 from farthing.local.toolchain import Go, find
 
 Progress = Callable[[str], None]
@@ -94,26 +93,20 @@ def _built(paths: Paths, module: Module, go: Go, progress: Progress) -> Path:
 
 def _compile(module: Module, go: Go, output: Path, progress: Progress) -> None:
     """`go build -v`, which prints each package as it is compiled; under sudo as the user, so that the caches stay theirs."""
-    command = [go.command, "build", "-v", "-trimpath", "-ldflags", module.linker_flags(), "-o", output, module.package]
-    process = subprocess.Popen(
-        ["nice", "-n", "10", *map(str, command)],
+    flags = ["-v", "-trimpath", "-buildvcs=false", "-ldflags", module.linker_flags(), "-o", output]
+    packages = itertools.count(1)
+
+    def report(line: str) -> None:
+        if (count := next(packages)) % REPORT_EVERY == 0:
+            progress(f"building {module.name}: {count} packages, now {line}")
+
+    stream(
+        ["nice", "-n", "10", go.command, "build", *flags, module.package],
+        report,
         cwd=module.folder,
-        env={**os.environ, **go.environment()},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        user=go.user.uid if go.user.behind_sudo else None,
-        group=go.user.gid if go.user.behind_sudo else None,
+        environment=go.environment(),
+        user=(go.user.uid, go.user.gid) if go.user.behind_sudo else None,
     )
-    last_lines: collections.deque[str] = collections.deque(maxlen=40)
-    with process:
-        assert process.stdout is not None
-        for count, line in enumerate(process.stdout, 1):
-            last_lines.append(line)
-            if count % REPORT_EVERY == 0:
-                progress(f"building {module.name}: {count} packages, now {line.strip()}")
-    if process.returncode != 0:
-        raise LocalClusterError(f"building {module.name} in {module.folder} failed:\n{''.join(last_lines)[-TAIL:]}")
 
 
 def _make_cache(paths: Paths, go: Go) -> None:

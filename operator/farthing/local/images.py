@@ -4,12 +4,12 @@ A reference's tag is the image's own digest: the same content has the same refer
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal
 
 from farthing.local.base_image import ensure_base
-from farthing.local.buildah import buildah, builder
+from farthing.local.buildah import build, buildah, builder
 from farthing.local.cluster import LocalCluster
 from farthing.local.paths import Paths, checkout, invoker
 from farthing.local.pruning import prune_builder, prune_containerd, prune_registry
@@ -26,11 +26,11 @@ def build_and_push(cluster: LocalCluster, which: Which, progress: Callable[[str]
 
     Raises LocalClusterError with the end of the build's output, or outside a checkout.
     """
-    paths = cluster.paths
+    paths, root = cluster.paths, checkout()
     with builder(paths):
         ensure_base(paths, progress)
         progress(f"building the {which} image")
-        identifier = build_image(paths, which)
+        identifier = build(paths, root / DOCKERFILES[which], root, build_options(), progress)
         tag = identifier[:16]
         reference = f"{cluster.registry}/farthing/{which}:{tag}"
         buildah(paths, "tag", identifier, f"localhost/farthing/{which}:{tag}")
@@ -42,25 +42,7 @@ def build_and_push(cluster: LocalCluster, which: Which, progress: Callable[[str]
     return reference
 
 
-def build_image(paths: Paths, which: Which) -> str:
-    """Run a Dockerfile on the layers that earlier builds left; the image's id (64 hexadecimal characters)."""
-    root = checkout()
-    id_file = paths.run / f"{which}.image-id"
-    options: list[str | Path] = [
-        "--layers",
-        "--pull-never",
-        "--force-rm",
-        "--iidfile",
-        id_file,
-        "--file",
-        root / DOCKERFILES[which],
-        *build_options(),
-    ]
-    buildah(paths, "bud", *options, root)
-    return id_file.read_text().removeprefix("sha256:").strip()
-
-
-def build_options(environment: os._Environ[str] | dict[str, str] = os.environ) -> list[str]:
+def build_options(environment: Mapping[str, str] = os.environ) -> list[str]:
     """Mounts and arguments of one build only: the package cache, and the machine's certificates behind a proxy."""
     options = ["--volume", f"{_package_cache()}:/root/.cache/uv"]
     certificates = environment.get("SSL_CERT_FILE")

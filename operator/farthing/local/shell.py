@@ -3,6 +3,7 @@
 import os
 import subprocess
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -40,6 +41,41 @@ def run(
         output = (done.stdout + done.stderr).strip()[-TAIL:]
         raise LocalClusterError(f"`{' '.join(words)}` ended with {done.returncode}:\n{output}")
     return done.stdout
+
+
+def stream(
+    argv: Sequence[str | Path],
+    each_line: Callable[[str], None],
+    *,
+    environment: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    user: tuple[int, int] | None = None,
+) -> None:
+    """Run a long program and hand on each line of its output as it comes. `user` is a uid and gid to run it as.
+
+    Raises LocalClusterError with the command and the end of its output when it fails.
+    """
+    words = [str(word) for word in argv]
+    uid, gid = user or (None, None)
+    process = subprocess.Popen(
+        words,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        cwd=cwd,
+        env={**os.environ, **(environment or {})},
+        user=uid,
+        group=gid,
+    )
+    last_lines: deque[str] = deque(maxlen=40)
+    with process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            last_lines.append(line)
+            each_line(line.strip())
+    if process.returncode != 0:
+        raise LocalClusterError(f"`{' '.join(words)}` ended with {process.returncode}:\n{''.join(last_lines)[-TAIL:]}")
 
 
 def succeeds(argv: Sequence[str | Path]) -> bool:

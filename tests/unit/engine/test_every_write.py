@@ -10,7 +10,7 @@ from tests.support.lives import PERIOD, Life, a_cluster, a_job, an_account
 
 QUICK = Settings.model_validate({"cycle": {"progressThrottle": 600}})
 """Fast numbers are the least interesting writes."""
-BUDGET = {"limits": {"cost": "0.045"}, "currency": "USD"}
+BUDGET = {"limits": {"cost": "0.06"}, "currency": "USD"}
 ACCOUNT = {"name": "team-a"}
 
 
@@ -38,9 +38,9 @@ class Script:
         """The whole life; the operator dies right after write `crash_after`, counted over the whole life."""
         cluster = self.life.cluster
         cluster.create_job(a_job(budget=self.budget))
-        await self._cycles(9, crash_after)
-        cluster.create_job(a_job("urgent", priorityClassName="urgent", budget={"limits": {"tokens": "60000"}}))
-        await self._cycles(45, crash_after)
+        await self._cycles(10, crash_after)
+        cluster.create_job(a_job("urgent", priorityClassName="urgent", budget={"limits": {"tokens": "150000"}}))
+        await self._cycles(48, crash_after)
         cluster.delete_job("default/urgent")
         await self._cycles(8, crash_after)
         return self._end()

@@ -40,6 +40,11 @@ def test_a_lease_that_ends_before_its_budget_stops_without_landing(home: Path):
     assert (wish.stop, wish.landing) == ("LeaseEnded", None)
 
 
+def test_a_lease_ends_the_run_before_a_landing_that_is_known_but_has_not_begun(home: Path):
+    config = run_config(home, **leases(trainerEnd={"seconds": 2.0}))
+    assert a_governor(config, 1.0).judge(5, 500.0, LANDING).stop == "LeaseEnded"
+
+
 def test_a_budget_of_seconds_lands_inside_them(home: Path):
     config = run_config(home, **leases(budgetEnd={"seconds": 20.0}))
     landing = a_governor(config, 1.0).judge(70, 0.0, None).landing

@@ -7,7 +7,6 @@ from typing import Any
 from farthing.api.amounts import Axis, amounts
 from farthing.api.base import ObjectMeta
 from farthing.api.spend import NestedEndsSpec, Quote, RecordOwner, SpendRecord, SpendRecordSpec, SpendRecordStatus
-from farthing.contract.checkpoint import Landing  # noqa: F401 - pydantic resolves Progress through it
 from farthing.contract.progress import CheckpointReport, Progress, SecondsByCause
 from farthing.domain.decision import NestedEnds
 from farthing.domain.plan import Allocation, MemoryEstimate, Plan, Prediction, Strategy

@@ -3,6 +3,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from tests.unit.ledger.builders import T0, after
 
 from farthing.api.amounts import Axis, Limits, amounts
 from farthing.api.base import ObjectMeta
@@ -11,7 +12,6 @@ from farthing.api.conditions import Condition
 from farthing.errors import InsufficientBudget, LedgerError
 from farthing.ledger.account import MAX_SETTLED_ATTEMPTS, derived, remaining, with_hold, with_settlement, without_hold
 from farthing.units import format_time
-from tests.unit.ledger.builders import T0, after
 
 DAY = 86400
 

@@ -2,12 +2,12 @@ from decimal import Decimal
 
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.ledger.builders import after, attempt, checkpoint, pod, progress, record, running, settled
 
 from farthing.api.amounts import Axis, amounts
 from farthing.api.job_status import HoldStatus
 from farthing.api.spend import SpendRecord
 from farthing.ledger.balance import balance, spent_so_far
-from tests.unit.ledger.builders import after, attempt, checkpoint, pod, progress, record, running, settled
 
 LIMITS = {Axis.COST: Decimal("0.06"), Axis.TOKENS: Decimal(1000)}
 

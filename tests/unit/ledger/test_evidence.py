@@ -3,12 +3,12 @@ from datetime import timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.ledger.builders import ENDS, T0, after, attempt, job, pod, progress, record, running, unbound
 
 from farthing.api.spend import SpendRecordStatus
 from farthing.domain.snapshot import Attempt, PodFacts
 from farthing.ledger.evidence import ever_bound, held_time
 from farthing.units import format_time
-from tests.unit.ledger.builders import ENDS, T0, after, attempt, job, pod, progress, record, running, unbound
 
 NOW = after(150)
 LATER = after(1000)
@@ -24,7 +24,12 @@ def test_from_the_earliest_bind_to_a_second_after_the_last_container() -> None:
 
 
 def test_nothing_is_held_before_a_bind() -> None:
-    for nothing in (attempt(), attempt(unbound(0), unbound(1)), attempt(job=None), attempt(job=job(failed_reason="DeadlineExceeded"))):
+    for nothing in (
+        attempt(),
+        attempt(unbound(0), unbound(1)),
+        attempt(job=None),
+        attempt(job=job(failed_reason="DeadlineExceeded")),
+    ):
         assert held_time(nothing, NOW).seconds == 0
         assert not ever_bound(nothing)
 
@@ -72,7 +77,9 @@ def test_a_pod_that_is_missing_may_have_been_the_last() -> None:
     assert held_time(attempt(pod(0), job=job()), NOW).end == NOW
 
 
-@pytest.mark.parametrize("facts", [{"exit_code": 255, "container_reason": "Error"}, {"exit_code": 137, "container_reason": "Unknown"}])
+@pytest.mark.parametrize(
+    "facts", [{"exit_code": 255, "container_reason": "Error"}, {"exit_code": 137, "container_reason": "Unknown"}]
+)
 def test_a_node_that_came_back_reports_its_own_return(facts: dict[str, object]) -> None:
     held = held_time(attempt(pod(0, **facts), pod(1, finished_at=after(20))), NOW)
     assert (held.end, held.estimated) == (after(101), True)

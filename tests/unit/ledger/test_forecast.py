@@ -1,10 +1,11 @@
 from decimal import Decimal
 
+from tests.unit.ledger.builders import ENDS, after, attempt, pod, progress, quote, record, running, settled, unbound
+
 from farthing.api.amounts import Axis
 from farthing.api.conditions import Reason
 from farthing.api.spend import SpendRecordStatus
 from farthing.ledger.forecast import budget_at_risk, burn_rate, projected_end
-from tests.unit.ledger.builders import ENDS, after, attempt, pod, progress, quote, record, running, settled, unbound
 
 LIVE = (running(0), running(1))
 

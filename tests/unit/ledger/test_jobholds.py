@@ -1,12 +1,12 @@
 from decimal import Decimal
 
 import pytest
+from tests.unit.ledger.builders import record, settled
 
 from farthing.api.amounts import Axis, amounts
 from farthing.api.job import BudgetedTrainingJob
 from farthing.errors import InsufficientBudget, LedgerError
 from farthing.ledger.jobholds import with_hold, with_settlement, without_hold
-from tests.unit.ledger.builders import record, settled
 
 HALF = {Axis.COST: Decimal("0.03")}
 
@@ -53,5 +53,5 @@ def test_settling_drops_the_hold_and_twice_changes_nothing() -> None:
 
 
 def test_a_charge_above_its_hold_is_a_bug() -> None:
-    with pytest.raises(LedgerError, match="only 0.03 were held"):
+    with pytest.raises(LedgerError, match=r"only 0\.03 were held"):
         with_settlement(holding("lm-1").status, "lm-1", {Axis.COST: Decimal("0.04")})

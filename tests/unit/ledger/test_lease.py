@@ -5,13 +5,13 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.ledger.builders import plan, quote
 
 from farthing.api.amounts import Axis
 from farthing.domain.decision import Lease
 from farthing.errors import InsufficientBudget, MissingPrice
 from farthing.ledger.arithmetic import accelerator_hours, money, ticks
 from farthing.ledger.lease import MAX_LEASE_SECONDS, grant, hard_seconds
-from tests.unit.ledger.builders import plan, quote
 
 MONEY = st.decimals("0.05", "1e6", places=6)
 

@@ -7,6 +7,9 @@ from decimal import Decimal
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, precondition, rule
+from tests.unit.ledger.builders import T0, plan, pod, quote, record, running
+from tests.unit.ledger.test_account import account, daily, written
+from tests.unit.ledger.test_jobholds import job as a_job
 
 from farthing.api.amounts import Axis, amounts
 from farthing.api.budget import TrainingBudget
@@ -23,9 +26,6 @@ from farthing.ledger.balance import balance
 from farthing.ledger.lease import grant
 from farthing.ledger.settle import settlement
 from farthing.ledger.windows import limit_in_window
-from tests.unit.ledger.builders import T0, plan, pod, quote, record, running
-from tests.unit.ledger.test_account import account, daily, written
-from tests.unit.ledger.test_jobholds import job as a_job
 
 LIMITS = {"cost": "10", "accelerator_hours": "20"}
 WANTED = st.fixed_dictionaries({Axis.COST: st.decimals(0, 12, places=6), Axis.ACCELERATOR_HOURS: st.decimals(0, 24, places=6)})
@@ -242,10 +242,14 @@ class Job(RuleBasedStateMachine):
         """The hold goes first, then the record is closed; a crash in between leaves the open record to hold it."""
         assert self.life is not None
         start = T0 + timedelta(seconds=self.life.bound)
-        pods = self.life.pods if self.life.ended else tuple(running(index, bound_at=start, started_at=start) for index in (0, 1))
+        pods = (
+            self.life.pods if self.life.ended else tuple(running(index, bound_at=start, started_at=start) for index in (0, 1))
+        )
         seen = self.records[self.life.record.spec.attempt].model_copy()
         noted = seen.status.model_copy(update={"started_at": start.isoformat()})
-        what = Attempt(record=seen.model_copy(update={"status": noted}), pods=pods, unreachable_nodes=("n1",) if unreachable else ())
+        what = Attempt(
+            record=seen.model_copy(update={"status": noted}), pods=pods, unreachable_nodes=("n1",) if unreachable else ()
+        )
         hard_end = self.life.bound + self.life.record.spec.ends.hard
         if not self.life.ended and self.second < hard_end:
             return
@@ -274,7 +278,7 @@ class Job(RuleBasedStateMachine):
         assert self.true_cost <= books.spent[Axis.COST] + books.held.get(Axis.COST, ZERO)
 
 
-STEPS = settings(max_examples=40, stateful_step_count=40, deadline=None)
+STEPS = settings(max_examples=40, stateful_step_count=40)
 TestAccount = Account.TestCase
 TestAccount.settings = STEPS
 TestCarryingAccount = CarryingAccount.TestCase

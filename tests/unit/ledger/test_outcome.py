@@ -3,14 +3,14 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.ledger.builders import after, attempt, checkpoint, job, pod, progress, record, running, unbound
+from tests.unit.ledger.test_evidence import any_attempt
 
 from farthing.contract.handshake import CheckpointAnswer
 from farthing.contract.progress import LastWord
 from farthing.domain.outcome import Outcome
 from farthing.domain.snapshot import Attempt
 from farthing.ledger.outcome import classify
-from tests.unit.ledger.builders import after, attempt, checkpoint, job, pod, progress, record, running, unbound
-from tests.unit.ledger.test_evidence import any_attempt
 
 DURABLE = progress(100, checkpoint=checkpoint(100, 100_000))
 NOT_DURABLE = progress(100, checkpoint=checkpoint(80, 80_000))
@@ -49,21 +49,67 @@ CASES: list[tuple[str, Attempt, dict[str, Any], Outcome, int | None]] = [
         75,
     ),
     ("asked, acknowledged", ended(pod(0, exit_code=143), pod(1, **GONE_143)), {"acknowledged": True}, Outcome.STOPPED, 143),
-    ("acknowledged, then killed by deadline", ended(pod(0, exit_code=137), job=DEADLINE), {"acknowledged": True}, Outcome.STOPPED, 137),
-    ("143, the newest manifest proves it", ended(pod(0, exit_code=143), pod(1, exit_code=143)), {"progress": DURABLE}, Outcome.STOPPED, 143),
-    ("143 without proof", ended(pod(0, exit_code=143), pod(1, exit_code=143)), {"progress": NOT_DURABLE}, Outcome.DISRUPTED, 143),
+    (
+        "acknowledged, then killed by deadline",
+        ended(pod(0, exit_code=137), job=DEADLINE),
+        {"acknowledged": True},
+        Outcome.STOPPED,
+        137,
+    ),
+    (
+        "143, the newest manifest proves it",
+        ended(pod(0, exit_code=143), pod(1, exit_code=143)),
+        {"progress": DURABLE},
+        Outcome.STOPPED,
+        143,
+    ),
+    (
+        "143 without proof",
+        ended(pod(0, exit_code=143), pod(1, exit_code=143)),
+        {"progress": NOT_DURABLE},
+        Outcome.DISRUPTED,
+        143,
+    ),
     ("143 without a word", ended(pod(0, exit_code=143), pod(1, exit_code=143)), {}, Outcome.DISRUPTED, 143),
     ("75", ended(pod(0, exit_code=75), pod(1, **GONE_143)), {"progress": DURABLE}, Outcome.DISRUPTED, 75),
-    ("the trainer's own end", ended(pod(0, exit_code=143, last_word=LEASE_OVER), pod(1)), {"progress": DURABLE}, Outcome.LEASE_ENDED, 143),
-    ("the kubelet's deadline", ended(pod(0, exit_code=143, pod_reason="DeadlineExceeded")), {"progress": DURABLE}, Outcome.LEASE_ENDED, 143),
-    ("the Job's deadline", ended(pod(0, exit_code=137), pod(1, exit_code=137), job=DEADLINE), {"progress": DURABLE}, Outcome.LEASE_ENDED, 137),
+    (
+        "the trainer's own end",
+        ended(pod(0, exit_code=143, last_word=LEASE_OVER), pod(1)),
+        {"progress": DURABLE},
+        Outcome.LEASE_ENDED,
+        143,
+    ),
+    (
+        "the kubelet's deadline",
+        ended(pod(0, exit_code=143, pod_reason="DeadlineExceeded")),
+        {"progress": DURABLE},
+        Outcome.LEASE_ENDED,
+        143,
+    ),
+    (
+        "the Job's deadline",
+        ended(pod(0, exit_code=137), pod(1, exit_code=137), job=DEADLINE),
+        {"progress": DURABLE},
+        Outcome.LEASE_ENDED,
+        137,
+    ),
     ("the image never came", ended(pod(0, **NO_IMAGE), pod(1, **NO_IMAGE), job=DEADLINE), {}, Outcome.PODS_READY_TIMEOUT, None),
     ("half a gang, ended by the Job", ended(pod(0, **GONE_143), unbound(1), job=DEADLINE), {}, Outcome.PODS_READY_TIMEOUT, 143),
     ("half a gang, given up by itself", ended(pod(0, exit_code=75), unbound(1)), {}, Outcome.PODS_READY_TIMEOUT, 75),
-    ("all containers ran, never trained", ended(pod(0, **GONE_143), pod(1, **GONE_143), job=DEADLINE), {}, Outcome.PODS_READY_TIMEOUT, 143),
+    (
+        "all containers ran, never trained",
+        ended(pod(0, **GONE_143), pod(1, **GONE_143), job=DEADLINE),
+        {},
+        Outcome.PODS_READY_TIMEOUT,
+        143,
+    ),
     (
         "ended on purpose while it started",
-        ended(pod(0, exit_code=143, finished_at=after(20)), pod(1, exit_code=75, finished_at=after(20)), job=job(failed_reason="DeadlineExceeded")),
+        ended(
+            pod(0, exit_code=143, finished_at=after(20)),
+            pod(1, exit_code=75, finished_at=after(20)),
+            job=job(failed_reason="DeadlineExceeded"),
+        ),
         {},
         Outcome.LEASE_ENDED,
         143,
@@ -75,14 +121,38 @@ CASES: list[tuple[str, Attempt, dict[str, Any], Outcome, int | None]] = [
         Outcome.LEASE_ENDED,
         137,
     ),
-    ("a deadline, and nothing is left to time it", ended(running(0), running(1), job=job(started_at=None, failed_reason="DeadlineExceeded")), {}, Outcome.LEASE_ENDED, None),
-    ("drained without loss", ended(pod(0, exit_code=143, disrupted=True), pod(1, **GONE_143)), {"progress": DURABLE}, Outcome.STOPPED, 143),
-    ("drained too fast", ended(pod(0, exit_code=137, disrupted=True), pod(1, **GONE_143)), {"progress": NOT_DURABLE}, Outcome.DISRUPTED, 137),
+    (
+        "a deadline, and nothing is left to time it",
+        ended(running(0), running(1), job=job(started_at=None, failed_reason="DeadlineExceeded")),
+        {},
+        Outcome.LEASE_ENDED,
+        None,
+    ),
+    (
+        "drained without loss",
+        ended(pod(0, exit_code=143, disrupted=True), pod(1, **GONE_143)),
+        {"progress": DURABLE},
+        Outcome.STOPPED,
+        143,
+    ),
+    (
+        "drained too fast",
+        ended(pod(0, exit_code=137, disrupted=True), pod(1, **GONE_143)),
+        {"progress": NOT_DURABLE},
+        Outcome.DISRUPTED,
+        137,
+    ),
     ("drained during the import", ended(pod(0, exit_code=75, disrupted=True)), {}, Outcome.DISRUPTED, None),
     ("evicted", ended(pod(0, exit_code=137, pod_reason="Evicted")), {}, Outcome.DISRUPTED, 137),
     ("node lost and back", ended(pod(0, exit_code=255, container_reason="Unknown"), pod(1)), {}, Outcome.DISRUPTED, 255),
     ("255 without a reason", ended(pod(0, exit_code=255)), {}, Outcome.DISRUPTED, 255),
-    ("node unreachable past the hard end", ended(running(0), running(1), unreachable_nodes=("n1",)), {}, Outcome.DISRUPTED, None),
+    (
+        "node unreachable past the hard end",
+        ended(running(0), running(1), unreachable_nodes=("n1",)),
+        {},
+        Outcome.DISRUPTED,
+        None,
+    ),
     ("killed from outside", ended(pod(0, **GONE_143), pod(1, exit_code=137)), {}, Outcome.FAILED, 137),
     ("grace exceeded after a delete", ended(pod(0, exit_code=137, deleted_at=after(99))), {}, Outcome.DISRUPTED, 137),
     ("evidence lost", ended(job=job(failed=True, failed_reason="BackoffLimitExceeded")), {}, Outcome.DISRUPTED, None),
@@ -125,7 +195,10 @@ def test_a_pod_that_waited_says_why() -> None:
     waiting = attempt(unbound(0, waiting_message="0/1 nodes are available"))
     assert "0/1 nodes" in classify(waiting, acknowledged=False, deleted=False, progress=None)[1]
     no_image = attempt(pod(0, **NO_IMAGE), pod(1, **NO_IMAGE), job=DEADLINE)
-    assert classify(no_image, acknowledged=False, deleted=False, progress=None)[1] == "not every pod was ready within 60 s: ErrImagePull"
+    assert (
+        classify(no_image, acknowledged=False, deleted=False, progress=None)[1]
+        == "not every pod was ready within 60 s: ErrImagePull"
+    )
 
 
 @given(any_attempt(), st.booleans(), st.booleans())

@@ -2,6 +2,7 @@ from decimal import Decimal
 
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.ledger.builders import ENDS, T0, after, quote, record
 
 from farthing.api.amounts import Axis
 from farthing.api.pool import PriceSpec
@@ -9,7 +10,6 @@ from farthing.api.spend import Quote, SpendRecord, SpendRecordStatus
 from farthing.ledger.arithmetic import money, ticks
 from farthing.ledger.quotes import MAX_QUOTES, boundary, hard_end_second, intervals, legs, rent, reserve_second
 from farthing.units import parse_time
-from tests.unit.ledger.builders import ENDS, T0, after, quote, record
 
 PRICES = st.decimals("0", "9", places=6).map(lambda price: f"{price:f}")
 
@@ -49,8 +49,15 @@ def test_a_cheaper_price_ends_with_the_reserve() -> None:
 
 def test_intervals_are_cut_at_boundaries_and_add_up() -> None:
     bill = intervals(quoted(quote("0.7", at=70)), T0, 100, estimated=True)
-    assert [(part.seconds, part.per_accelerator_hour, part.estimated) for part in bill] == [(70, "0.5", False), (30, "0.7", True)]
-    assert (bill[0].from_time, bill[0].to, bill[1].to) == ("2026-03-01T12:00:00Z", "2026-03-01T12:01:10Z", "2026-03-01T12:01:40Z")
+    assert [(part.seconds, part.per_accelerator_hour, part.estimated) for part in bill] == [
+        (70, "0.5", False),
+        (30, "0.7", True),
+    ]
+    assert (bill[0].from_time, bill[0].to, bill[1].to) == (
+        "2026-03-01T12:00:00Z",
+        "2026-03-01T12:01:10Z",
+        "2026-03-01T12:01:40Z",
+    )
     assert sum(Decimal(part.cost) for part in bill) == rent(quoted(quote("0.7", at=70)), T0, 100)
     assert intervals(record(), T0, 0, estimated=False) == []
 
@@ -104,7 +111,9 @@ def test_any_prices_never_cost_more_than_was_held_and_never_reach_back(changes: 
             continue
         more = books.model_copy(update={"status": SpendRecordStatus(quotes=[*books.status.quotes, new])})
         past = max(0, at)
-        assert [rent(more, T0, second) for second in (past // 2, past)] == [rent(books, T0, second) for second in (past // 2, past)]
+        assert [rent(more, T0, second) for second in (past // 2, past)] == [
+            rent(books, T0, second) for second in (past // 2, past)
+        ]
         books = more
     held = Decimal(books.spec.held.cost or "0")
     end = hard_end_second(books, T0)

@@ -2,12 +2,12 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from tests.unit.ledger.builders import after, record, settled
 
 from farthing.api.spend import SpendRecord
 from farthing.domain.outcome import Outcome
 from farthing.ledger.retries import LONGEST_DELAY, charged_failures, memory_steps, retry
 from farthing.units import format_time
-from tests.unit.ledger.builders import after, record, settled
 
 
 def ended(number: int, outcome: Outcome, exit_code: int | None = None, **facts: Any) -> SpendRecord:

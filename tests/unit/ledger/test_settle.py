@@ -4,14 +4,6 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from farthing.api.amounts import Axis
-from farthing.api.spend import SpendRecordStatus
-from farthing.contract.progress import LastWord, MemoryReport, Progress, SecondsByCause
-from farthing.domain.outcome import Outcome
-from farthing.domain.snapshot import Attempt
-from farthing.ledger.settle import settlement
-from farthing.units import format_time
 from tests.unit.ledger.builders import (
     ENDS,
     NAME,
@@ -27,6 +19,14 @@ from tests.unit.ledger.builders import (
     unbound,
 )
 from tests.unit.ledger.test_evidence import any_attempt
+
+from farthing.api.amounts import Axis
+from farthing.api.spend import SpendRecordStatus
+from farthing.contract.progress import LastWord, MemoryReport, Progress, SecondsByCause
+from farthing.domain.outcome import Outcome
+from farthing.domain.snapshot import Attempt
+from farthing.ledger.settle import settlement
+from farthing.units import format_time
 
 NOW = after(150)
 
@@ -118,6 +118,7 @@ def test_a_missing_last_word_bounds_the_flops() -> None:
 def test_the_flops_bound_never_exceeds_the_lease() -> None:
     silent = attempt(pod(0, exit_code=137), pod(1), record=leased(flops="5000000000"))
     assert charged(settle(silent))[Axis.FLOPS] == 5 * 10**9
+    assert settle(silent).flops == "5000000000"
     unknown = record(peak_flops_per_second=None, flops_lease="7e9", held={Axis.FLOPS: Decimal("7e9")})
     assert charged(settle(attempt(pod(0, exit_code=137), pod(1), record=unknown)))[Axis.FLOPS] == 7 * 10**9
     unlimited = record(peak_flops_per_second=None)

@@ -3,9 +3,10 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from tests.unit.ledger.builders import plan
+
 from farthing.domain.plan import Plan
 from farthing.domain.scheduling import Candidate, NodeCapacity, PoolCapacity, RunningGang, SchedulingView
-from tests.unit.ledger.builders import plan
 
 T0 = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
 

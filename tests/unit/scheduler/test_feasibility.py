@@ -2,11 +2,11 @@ from collections import Counter
 
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.scheduler.builders import node
 
 from farthing.domain.plan import Allocation
 from farthing.domain.scheduling import NodeCapacity
 from farthing.scheduler.feasibility import could_ever_fit, freed, place, taken
-from tests.unit.scheduler.builders import node
 
 
 def gang(pods: int, per_pod: int) -> Allocation:

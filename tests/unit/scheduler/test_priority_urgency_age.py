@@ -2,11 +2,11 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from tests.unit.ledger.builders import plan
+from tests.unit.scheduler.builders import T0, candidate, gang, node, pool, view
 
 from farthing.domain.scheduling import Preempt, SchedulingView, Start, Verdict, Wait
 from farthing.scheduler.priority_urgency_age import PriorityUrgencyAge
-from tests.unit.ledger.builders import plan
-from tests.unit.scheduler.builders import T0, candidate, gang, node, pool, view
 
 
 def decide(asked: SchedulingView) -> list[Verdict]:
@@ -14,13 +14,17 @@ def decide(asked: SchedulingView) -> list[Verdict]:
 
 
 def brief(asked: SchedulingView) -> list[tuple[str, str]]:
-    return [(type(verdict).__name__, verdict.attempt if isinstance(verdict, Preempt) else verdict.key) for verdict in decide(asked)]
+    return [
+        (type(verdict).__name__, verdict.attempt if isinstance(verdict, Preempt) else verdict.key) for verdict in decide(asked)
+    ]
 
 
 def test_a_gang_that_fits_starts_and_says_why() -> None:
     (verdict,) = decide(view([candidate()], [], pool(node("n", 2))))
     assert isinstance(verdict, Start)
-    assert verdict.reason == "its whole gang of 2 pods of 1 on cpu fits: 2 accelerators are free there (priority 0, urgency 0.00)"
+    assert (
+        verdict.reason == "its whole gang of 2 pods of 1 on cpu fits: 2 accelerators are free there (priority 0, urgency 0.00)"
+    )
     assert verdict.numbers == {
         "priority": "0",
         "urgency": "0.00",
@@ -34,14 +38,14 @@ def test_a_gang_that_fits_starts_and_says_why() -> None:
 def test_priority_then_urgency_then_age_then_name() -> None:
     older = T0 - timedelta(hours=1)
     jobs = [
-        candidate("d", created=older),
+        candidate("z", created=older),
         candidate("e"),
         candidate("c", urgency=0.9),
         candidate("b", priority=1, urgency=0.1),
         candidate("a", priority=1, urgency=0.5),
         candidate("f"),
     ]
-    assert [key for _, key in brief(view(jobs, [], pool()))] == ["a", "b", "c", "d", "e", "f"]
+    assert [key for _, key in brief(view(jobs, [], pool()))] == ["a", "b", "c", "z", "e", "f"]
 
 
 def test_capacity_that_one_job_takes_is_gone_for_the_next() -> None:
@@ -117,6 +121,10 @@ def test_it_stops_the_gangs_that_lose_the_least() -> None:
     assert brief(view([one], [dear, whole, cheap], nodes))[0] == ("Preempt", "cheap-1")
     two = candidate("u", plan(pods=1, per_pod=2), priority=5)
     assert brief(view([two], [dear, whole, cheap], nodes))[0] == ("Preempt", "whole-1")
+    light = [gang(f"light{index}-1", "m", lost_work_seconds=1.0) for index in (1, 2)]
+    heavy = gang("heavy-1", "n", "n", lost_work_seconds=500.0)
+    pair = brief(view([candidate("u", priority=5)], [heavy, *light], nodes))
+    assert pair == [("Preempt", "light1-1"), ("Preempt", "light2-1"), ("Wait", "u")]
 
 
 def test_a_second_plan_may_be_worth_a_preemption_where_the_first_is_not() -> None:
@@ -161,7 +169,10 @@ def test_a_long_job_may_use_what_the_waiting_one_does_not_need() -> None:
 def test_a_preemption_that_would_delay_a_job_before_it_is_none() -> None:
     first = candidate("first", plan(pods=2), priority=6, value_seconds=1000.0)
     second = candidate("second", plan(pods=1), priority=5, value_seconds=5000.0)
-    running = [gang("top-1", "n", priority=9, remaining_seconds=100.0), gang("low-1", "n", remaining_seconds=100.0, preemptible=True)]
+    running = [
+        gang("top-1", "n", priority=9, remaining_seconds=100.0),
+        gang("low-1", "n", remaining_seconds=100.0, preemptible=True),
+    ]
     asked = view([first, second], [running[0], replace(running[1], priority=1, remaining_seconds=90.0)], pool(node("n", 0, 2)))
     assert brief(asked) == [("Wait", "first"), ("Wait", "second")]
 

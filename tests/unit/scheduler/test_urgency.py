@@ -2,9 +2,9 @@ from datetime import datetime, timedelta
 
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.scheduler.builders import T0
 
 from farthing.scheduler.urgency import urgency
-from tests.unit.scheduler.builders import T0
 
 
 def at(hours: float) -> datetime:

@@ -12,6 +12,8 @@ from farthing.local.cluster import LocalCluster
 from farthing.local.rate import CpuRate, load_rate
 
 INSTALL_TIMEOUT = "180s"
+PULL = "pull-trainer"
+PULL_SECONDS = 600
 
 
 def install_operator(cluster: LocalCluster, setting: Setting, operator_image: str, trainer_image: str) -> None:
@@ -28,6 +30,39 @@ def namespace() -> dict[str, Any]:
     """The namespace of the demo's jobs: Kubernetes itself refuses every pod there that is not restricted."""
     labels = {"pod-security.kubernetes.io/enforce": "restricted", "pod-security.kubernetes.io/enforce-version": "latest"}
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE, "labels": labels}}
+
+
+def pull(cluster: LocalCluster, image: str) -> None:
+    """Have the node pull the trainer's image, 5 GB the first time, so that no job's money pays for it.
+
+    Raises LocalClusterError where the pod does not end well within PULL_SECONDS.
+    """
+    cluster.kubectl("-n", NAMESPACE, "delete", "pod", PULL, "--ignore-not-found")
+    cluster.apply(_pull_pod(image))
+    cluster.kubectl(
+        "-n", NAMESPACE, "wait", f"pod/{PULL}", "--for=jsonpath={.status.phase}=Succeeded", f"--timeout={PULL_SECONDS}s"
+    )
+    cluster.kubectl("-n", NAMESPACE, "delete", "pod", PULL)
+
+
+def _pull_pod(image: str) -> dict[str, Any]:
+    container = {
+        "name": "pull",
+        "image": image,
+        "command": ["python", "-c", ""],
+        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+    }
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": PULL, "namespace": NAMESPACE},
+        "spec": {
+            "restartPolicy": "Never",
+            "automountServiceAccountToken": False,
+            "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
+            "containers": [container],
+        },
+    }
 
 
 def pool(rate_file: Path, setting: Setting) -> dict[str, Any]:

@@ -54,6 +54,8 @@ def perform(cluster: LocalCluster, images: Mapping[str, str], setting: Setting, 
     with Cluster(Where(kubeconfig=cluster.kubeconfig, namespace=NAMESPACE)) as api:
         with clock.stage("set the stage"), Steps() as progress:
             set_the_stage(cluster, api, setting, progress)
+            progress("pulling the trainer's image to the node")
+            deploy.pull(cluster, images["trainer"])
         witness = Witness(api)
         submit(api, setting, PATIENT)
         with clock.stage(f"{PATIENT} trains"):
