@@ -19,7 +19,7 @@ from farthing.contract.names import FINALIZER_LEDGER, LABEL_ATTEMPT
 from farthing.domain.decision import Because, SettleAttempt
 from farthing.domain.snapshot import Attempt, Snapshot
 from farthing.engine.manifests import Manifests
-from farthing.errors import Conflict, InsufficientBudget, Refused
+from farthing.errors import Conflict, Refused
 from farthing.kube import resources as of
 from farthing.kube.attempts import ClusterAttempts
 from farthing.kube.books import Books, JobVersions
@@ -127,15 +127,6 @@ async def test_a_start_makes_everything_and_holds_on_the_job(bench):
     assert all(pod.held for pod in attempt.pods)
 
 
-async def test_asked_twice_it_writes_nothing_new(bench):
-    job, made, _ = await opened(bench)
-    action = start(job, bench.pool, 1, NOW)
-    before = await bench.read_job(job)
-    await bench.attempts.open_attempt(action, job, made)
-    assert (await bench.read_job(job)).metadata.resource_version == before.metadata.resource_version
-    assert len(await bench.client.list_items(of.RECORDS.path(bench.namespace))) == 1
-
-
 @pytest.mark.parametrize("missing", ["Job", "Secret", "Service", "ConfigMap"])
 async def test_a_start_cut_off_goes_on(bench, missing):
     """As after a crash between two writes: the record stands, later objects do not."""
@@ -154,19 +145,6 @@ async def gone(client: Client, manifest: dict[str, Any]) -> bool:
     return await client.get(resource_of(manifest).of(manifest)) is None
 
 
-async def test_the_hold_fits_the_account_or_nothing_happens(bench):
-    await bench.account(cost="0.15")
-    job = await bench.job(**{"spec.budget.accountRef": {"name": "team-a"}})
-    other = await bench.job(**{"metadata.name": "other", "spec.budget.accountRef": {"name": "team-a"}})
-    first, second = start(job, bench.pool, 1, NOW), start(other, bench.pool, 1, NOW)
-    await bench.attempts.open_attempt(first, job, manifests(first, job, bench.pool, NOW))
-    made = manifests(second, other, bench.pool, NOW)
-    with pytest.raises(InsufficientBudget):
-        await bench.attempts.open_attempt(second, other, made)
-    assert not any((await exist(bench.client, made)).values())
-    assert [hold.attempt for hold in (await bench.read_account()).status.holds] == [first.attempt]
-
-
 async def test_two_leaders_open_one_attempt(bench):
     job = await bench.job()
     action = start(job, bench.pool, 1, NOW)
@@ -178,36 +156,6 @@ async def test_two_leaders_open_one_attempt(bench):
     assert sum(answer is None for answer in answers) >= 1
     assert all(answer is None or isinstance(answer, Conflict) for answer in answers)
     assert len((await bench.read_job(job)).status.holds) == 1
-
-
-async def test_a_stale_leader_is_stopped_at_the_number(bench):
-    job, _, _ = await opened(bench)
-    fresh = await bench.read_job(job)
-    again = start(fresh, bench.pool, 2, NOW)
-    with pytest.raises(Conflict, match="is still open"):
-        await bench.attempts.open_attempt(again, fresh, manifests(again, fresh, bench.pool, NOW))
-    skipped = start(fresh, bench.pool, 3, NOW)
-    with pytest.raises(Conflict, match="highest spend record is number 1"):
-        await bench.attempts.open_attempt(skipped, fresh, manifests(skipped, fresh, bench.pool, NOW))
-
-
-async def test_a_record_of_another_content_is_a_conflict(bench):
-    job = await bench.job()
-    action = start(job, bench.pool, 1, NOW)
-    await bench.attempts.open_attempt(action, job, manifests(action, job, bench.pool, NOW))
-    later = NOW.replace(hour=13)
-    with pytest.raises(Conflict, match="another content"):
-        await bench.attempts.open_attempt(action, job, manifests(action, job, bench.pool, later))
-
-
-async def test_a_job_that_changed_since_it_was_read_is_a_conflict(bench):
-    job = await bench.job()
-    await bench.client.patch(of.TRAINING_JOBS.path(bench.namespace, job.metadata.name), {"spec": {"backoffLimit": 1}})
-    action = start(job, bench.pool, 1, NOW)
-    made = manifests(action, job, bench.pool, NOW)
-    with pytest.raises(Conflict):
-        await bench.attempts.open_attempt(action, job, made)
-    assert not any((await exist(bench.client, made)).values())
 
 
 async def test_a_refusal_carries_the_servers_text(bench):
@@ -294,15 +242,6 @@ async def test_release_and_deadlines(bench):
     assert job_now["spec"]["activeDeadlineSeconds"] == 300
 
 
-async def test_quotes_are_appended_once(bench):
-    _, _, attempt = await opened(bench)
-    quote = {"from": "2026-11-24T12:10:00Z", "perAcceleratorHour": "0.75", "currency": "USD", "source": "example"}
-    await bench.attempts.append_quote(attempt, quote)
-    await bench.attempts.append_quote(attempt, quote)
-    record = await bench.client.get(of.RECORDS.path(bench.namespace, attempt.name))
-    assert record["status"]["quotes"] == [quote]
-
-
 async def test_a_hold_without_a_record_is_dropped_and_one_with_a_record_stays(bench):
     await bench.account()
     job, _, attempt = await opened(bench, **{"spec.budget.accountRef": {"name": "team-a"}})
@@ -312,17 +251,6 @@ async def test_a_hold_without_a_record_is_dropped_and_one_with_a_record_stays(be
     with pytest.raises(Conflict, match="exists"):
         await bench.attempts.release_hold(bench.namespace, job.metadata.name, attempt.name, "team-a")
     assert [hold.attempt for hold in (await bench.read_account()).status.holds] == [attempt.name]
-
-
-async def test_status_is_fenced_but_follows_this_cycles_own_hold(bench):
-    job, _, attempt = await opened(bench)
-    await bench.recorder.write_job_status(job, {"state": "Starting", "holds": []})
-    written = await bench.read_job(job)
-    assert written.status.state == "Starting"
-    assert [hold.attempt for hold in written.status.holds] == [attempt.name]
-    bench.versions.new_cycle()
-    with pytest.raises(Conflict):
-        await bench.recorder.write_job_status(job, {"state": "Queued"})
 
 
 async def test_events_count_instead_of_doubling(bench):

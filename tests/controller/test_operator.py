@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.controller.conftest import new_namespace
+from tests.controller.conftest import OPERATOR_NAMESPACE, new_namespace
 from tests.support.manifests import JOB, changed
-from tests.support.operator import Operator, operator
+from tests.support.operator import Operator, chart_kubeconfig, operator
 from tests.support.waiting import until
 
 from farthing.api import BudgetedTrainingJob, SpendRecord
@@ -249,6 +249,22 @@ async def test_deleting_settles_and_leaves_no_child(stage):
     assert bill.status.charged is not None
     assert bill.status.charged.as_decimals()[Axis.COST] > 0
     assert await stage.client.get(of.TRAINING_JOBS.path(stage.namespace, "tiny")) is None
+
+
+async def test_the_charts_rights_suffice(stage):
+    """Start, suspend, resume and delete as the ServiceAccount that the chart makes."""
+    await stage.submit()
+    kubeconfig = chart_kubeconfig(stage.made, OPERATOR_NAMESPACE, stage.folder)
+    with operator(stage.made, stage.folder, kubeconfig=kubeconfig) as running:
+        await stage.reaches("Preparing")
+        await stage.patch({"suspend": True})
+        await stage.reaches("Suspended")
+        await stage.patch({"suspend": False})
+        await stage.reaches("Preparing")
+        await stage.client.delete(of.TRAINING_JOBS.path(stage.namespace, "tiny"))
+        await stage.settled(2)
+        await stage.nothing_left()
+    assert "forbidden" not in running.log.read_text()
 
 
 async def test_deleting_while_the_operator_is_dead_is_settled_later(stage):

@@ -70,7 +70,7 @@ def test_predictions_have_their_measurements_beside_them(main_job):
 def test_every_decision_is_a_sentence_with_numbers(main_job):
     actions = {decision["action"] for decision in main_job.jobs[PATIENT].decisions}
 
-    assert {"Start", "RequestStop", "Acknowledge", "Settle", "Finish"} <= actions
+    assert {"Start", "RequestStop", "Settle", "Finish"} <= actions
     assert all(decision["reason"] for decision in main_job.jobs[PATIENT].decisions)
 
 

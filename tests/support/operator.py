@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from tests.support.manifests import CHART
 
 from farthing.local.cluster import LocalCluster
 
@@ -29,7 +30,7 @@ SETTINGS: dict[str, Any] = {
 class Operator:
     """One running operator."""
 
-    def __init__(self, made: LocalCluster, folder: Path, name: str, settings: dict[str, Any]) -> None:
+    def __init__(self, kubeconfig: Path, folder: Path, name: str, settings: dict[str, Any]) -> None:
         self.name = name
         self.port = free_port()
         self.log = folder / f"{name}.log"
@@ -37,7 +38,7 @@ class Operator:
         file.write_text(yaml.safe_dump(settings))
         environment = {
             **os.environ,
-            "KUBECONFIG": str(made.kubeconfig),
+            "KUBECONFIG": str(kubeconfig),
             "FARTHING_SETTINGS": str(file),
             "FARTHING_HTTP_PORT": str(self.port),
             "POD_NAME": name,
@@ -81,9 +82,9 @@ class Operator:
 
 
 @contextmanager
-def operator(made: LocalCluster, folder: Path, name: str = "operator-a", **settings: Any) -> Iterator[Operator]:
-    """A ready operator; it ends with the block."""
-    running = Operator(made, folder, name, {**SETTINGS, **settings})
+def operator(made: LocalCluster, folder: Path, name: str = "operator-a", kubeconfig: Path | None = None) -> Iterator[Operator]:
+    """A ready operator, as administrator unless another kubeconfig is given; it ends with the block."""
+    running = Operator(kubeconfig or made.kubeconfig, folder, name, SETTINGS)
     try:
         running.wait_ready()
         yield running
@@ -96,3 +97,17 @@ def free_port() -> int:
     with closing(socket.socket()) as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def chart_kubeconfig(made: LocalCluster, namespace: str, folder: Path) -> Path:
+    """A kubeconfig of the chart's ServiceAccount, with the chart's rights and nothing more."""
+    only = [word for name in ("operator", "serviceaccount") for word in ("--show-only", f"templates/rbac/{name}.yaml")]
+    made.kubectl("apply", "-f", "-", text=made.helm("template", "farthing", str(CHART), "--namespace", namespace, *only))
+    account = made.get("serviceaccounts", "-n", namespace, "-l", "app.kubernetes.io/name=farthing")["items"][0]["metadata"][
+        "name"
+    ]
+    config = yaml.safe_load(made.kubeconfig.read_text())
+    config["users"][0]["user"] = {"token": made.kubectl("create", "token", account, "-n", namespace).strip()}
+    file = folder / "chart.kubeconfig"
+    file.write_text(yaml.safe_dump(config))
+    return file

@@ -54,7 +54,7 @@ TINY_LLAMA: dict[str, Any] = {
 def write_corpus(folder: Path, documents: int = 40) -> Path:
     """Documents of plain words, all different."""
     folder.mkdir(parents=True, exist_ok=True)
-    words = "the budget of a run is spent on steps and each step buys a little less loss than the last".split()
+    words = "the budget of a run is spent on steps and each step buys a little less loss than the last".split()  # noqa: SIM905 - reads better than a list
     for number in range(documents):
         text = " ".join(words[(number * 7 + i * (number % 5 + 1)) % len(words)] + str(i % 10) for i in range(120))
         (folder / f"{number:03d}.txt").write_text(f"document {number}\n{text}\n", encoding="utf-8")
@@ -253,17 +253,22 @@ FORKING.set_forkserver_preload(["farthing_trainer.run"])
 
 
 @contextmanager
-def ranks(home: Path, config: RunConfig, *, stop_at: int | None = None, hold: float | None = None) -> Iterator[Run]:
+def ranks(
+    home: Path, config: RunConfig, *, stop_at: int | None = None, hold: float | None = None, out_of_memory_at: int | None = None
+) -> Iterator[Run]:
     """Start the ranks of a pod without a supervisor, forked from a process that has imported torch already.
 
     `stop_at`: rank 0 behaves as if SIGTERM came while it made the step after this one. `hold`: seconds to hold after a stop.
+    `out_of_memory_at`: the last rank's memory runs out in this step.
     """
     log_path = fresh_log(home, config)
     world = config.processes_per_pod
     env = environment(home, save_config(home, config), GLOO_SOCKET_IFNAME="lo", MASTER_ADDR="127.0.0.1", WORLD_SIZE=str(world))
     env[ENV_STARTED] = str(Started.now())
     processes = [
-        FORKING.Process(target=_rank, args=(log_path, {**env, "RANK": str(rank), "LOCAL_RANK": str(rank)}, stop_at, hold))
+        FORKING.Process(
+            target=_rank, args=(log_path, {**env, "RANK": str(rank), "LOCAL_RANK": str(rank)}, stop_at, hold, out_of_memory_at)
+        )
         for rank in range(world)
     ]
     for process in processes:
@@ -282,23 +287,39 @@ def ranks(home: Path, config: RunConfig, *, stop_at: int | None = None, hold: fl
             process.close()
 
 
-def _rank(log_path: Path, env: dict[str, str], stop_at: int | None, hold: float | None) -> None:
+def _rank(log_path: Path, env: dict[str, str], stop_at: int | None, hold: float | None, out_of_memory_at: int | None) -> None:
     """One rank: `python -m farthing_trainer`, in a process that was forked instead of started."""
     os.environ.clear()
     os.environ.update(env)
     with log_path.open("ab") as log:
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
+    from farthing_trainer import loop
+
     sys.argv = ["farthing_trainer", "--config", env[ENV_RUN_CONFIG]]
     if stop_at is not None:
         StopAt.step = stop_at
         trainer_main.Termination = StopAt  # type: ignore[misc]
         trainer_main.RunState = StopAt.watching(trainer_main.RunState)  # type: ignore[misc]
     if hold is not None:
-        from farthing_trainer import loop
-
         loop.HOLD_AFTER_STOP_SECONDS = hold
+    if out_of_memory_at is not None and int(env["RANK"]) == int(env["WORLD_SIZE"]) - 1:
+        loop.Trainer._micro_batch = _without_memory(out_of_memory_at)
     sys.exit(trainer_main.main())
+
+
+def _without_memory(step: int) -> Callable[[Any, int], Any]:
+    """A micro-batch that finds no memory left in one step."""
+    from farthing_trainer.loop import Trainer
+
+    whole = Trainer._micro_batch
+
+    def micro_batch(trainer: Any, micro: int) -> Any:
+        if trainer.position.step == step - 1:
+            raise MemoryError("no memory left")
+        return whole(trainer, micro)
+
+    return micro_batch
 
 
 class StoreFileSystem(LocalFileSystem):
@@ -365,9 +386,8 @@ def landed(home: Path, config: RunConfig) -> Run:
 
 def checkpoint_tensors(folder: Path) -> dict[str, Any]:
     """Every tensor of a checkpoint, whole, by name."""
-    from torch.distributed.checkpoint.format_utils import dcp_to_torch_save
-
     import torch
+    from torch.distributed.checkpoint.format_utils import dcp_to_torch_save
 
     out = folder.parent / f"{folder.name}.pt"
     dcp_to_torch_save(folder, out)

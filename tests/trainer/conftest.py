@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-
 from tests.support.trainer import Home, prepared_home
 
 

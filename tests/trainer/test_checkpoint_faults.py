@@ -1,12 +1,13 @@
 """A torn or flipped checkpoint is never loaded, a disk that is full stops nothing, and what is not needed goes away."""
 
+import resource
 import shutil
 from pathlib import Path
 
 import pytest
+from tests.support.trainer import TOKENS_PER_STEP, Home, Request, eventually, landed, manifests, next_attempt, ranks, train
 
 from farthing.contract.checkpoint import MANIFEST_NAME, checkpoint_folder
-from tests.support.trainer import TOKENS_PER_STEP, Home, Request, eventually, landed, manifests, next_attempt, ranks, train
 
 
 @pytest.fixture
@@ -74,6 +75,22 @@ def test_a_write_that_fails_is_answered_and_training_goes_on(home: Home):
         checkpoints.unlink()
         assert run.post("/checkpoint", Request("again").body())[0] == 202
         run.until(lambda progress: progress.answer.id == "again" and progress.answer.state == "Acknowledged")
+
+
+def test_a_full_disk_on_one_rank_fails_the_checkpoint_and_not_the_run(home: Home):
+    """A limit on the size of files is what a process sees of a full disk: its writes fail half-way."""
+    with ranks(home.path, home.config(processes=2)) as run:
+        run.until_step(3)
+        _, hard = resource.prlimit(run.pids()[1], resource.RLIMIT_FSIZE, (65536, -1))
+        run.post("/checkpoint", Request("full").body())
+        failed = run.until(lambda progress: progress.answer is not None and progress.answer.state == "Failed")
+        assert failed.answer is not None
+        assert "File too large" in (failed.answer.message or "")
+        assert manifests(home.path) == []
+        resource.prlimit(run.pids()[1], resource.RLIMIT_FSIZE, (hard, hard))
+        run.post("/checkpoint", Request("again").body())
+        run.until(lambda progress: progress.answer.id == "again" and progress.answer.state == "Acknowledged")
+    assert not list((home.path / "checkpoints").glob("*.tmp.*"))
 
 
 def test_only_the_newest_and_the_trunk_are_kept(home: Home):

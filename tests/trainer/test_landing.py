@@ -2,8 +2,9 @@
 
 import json
 
-from farthing.contract.runconfig import End
 from tests.support.trainer import TOKENS_PER_STEP, Home, landed, manifests, next_attempt, ranks, train
+
+from farthing.contract.runconfig import End
 
 STEP_FLOPS_CEILING = 60e6
 """More than one step of the tiny model executes."""

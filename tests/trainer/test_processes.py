@@ -4,8 +4,9 @@ import os
 import signal
 import sys
 
-from farthing.contract.names import ENV_DISABLE_SUPERVISOR_DEADLINE
 from tests.support.trainer import TOKENS_PER_STEP, Home, eventually, from_shell, manifests, run_config, supervised, write_corpus
+
+from farthing.contract.names import ENV_DISABLE_SUPERVISOR_DEADLINE
 
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--master-addr=127.0.0.1")
 

@@ -5,9 +5,6 @@ from typing import Any
 
 import pytest
 import torch
-
-from farthing.contract.checkpoint import checkpoint_folder
-from farthing_trainer.heartbeat import Heartbeat
 from tests.support.trainer import (
     GLOBAL_BATCH,
     TOKENS_PER_STEP,
@@ -19,6 +16,9 @@ from tests.support.trainer import (
     ranks,
     train,
 )
+
+from farthing.contract.checkpoint import checkpoint_folder
+from farthing_trainer.heartbeat import Heartbeat
 
 STEPS = 15  # warm-up 1–3, landing 13–15
 LAST = checkpoint_folder(STEPS)

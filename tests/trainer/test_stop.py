@@ -112,3 +112,17 @@ def test_a_peer_that_never_comes_is_a_75(home: Home):
     ) as run:
         assert run.wait() == [75], run.log
     assert run.last_word().reason == "PeerLost"
+
+
+def test_memory_that_runs_out_on_one_rank_ends_both_with_76(home: Home):
+    config = home.config(processes=2, strategy={"sharding": "None"})
+    with ranks(home.path, config, out_of_memory_at=4) as run:
+        assert run.wait() == [76, 76], run.log
+    assert run.last_word().reason == "OutOfMemory"
+    assert run.last_word().progress.step == 3
+
+
+def test_under_fsdp_the_rank_without_memory_leaves_with_76_and_its_peer_is_a_75(home: Home):
+    with ranks(home.path, home.config(processes=2), out_of_memory_at=4) as run:
+        assert run.wait() == [75, 76], run.log
+    assert run.last_word().reason == "PeerLost"

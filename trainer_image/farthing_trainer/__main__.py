@@ -1,6 +1,7 @@
 """One process of an attempt: `python -m farthing_trainer --config run.json`.
 
-The signal handler and, on rank 0, the control port stand before anything slow is imported; the prepare stage never imports torch.
+The signal handler and, on rank 0, the control port stand before anything slow is imported; the prepare stage never
+imports torch.
 """
 
 import argparse
@@ -23,6 +24,7 @@ from farthing_trainer.errors import BadInput, Leave
 from farthing_trainer.lease import Lease
 from farthing_trainer.metrics import Metrics
 from farthing_trainer.place import Place, place_from
+from farthing_trainer.preflight import preflight
 from farthing_trainer.report import say_last_word
 from farthing_trainer.signals import Termination
 from farthing_trainer.state import RunState
@@ -81,6 +83,7 @@ def _prepare(config: RunConfig, place: Place, state: RunState, termination: Term
 
 
 def _train(config: RunConfig, place: Place, state: RunState, metrics: Metrics, termination: Termination) -> Outcome:
+    preflight(config, place)
     from farthing_trainer.run import train
 
     train(config, place, state, metrics, termination)

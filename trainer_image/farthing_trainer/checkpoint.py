@@ -1,7 +1,7 @@
 """Durable checkpoints: written aside by all ranks, digests in a manifest written last, renamed into place (DESIGN 5).
 
-The state dict holds the trained parameters and the optimizer's tensors by name and nothing per rank, so that any world size loads
-it; everything else that a run needs stands in the manifest.
+The state dict holds the trained parameters and the optimizer's tensors by name and nothing per rank, so that any world
+size loads it; everything else that a run needs stands in the manifest.
 """
 
 import hashlib
@@ -18,18 +18,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
-import torch.distributed.checkpoint as dcp
 from pydantic import ValidationError
 from torch.distributed.checkpoint.api import CheckpointException
+from torch.distributed.checkpoint.filesystem import FileSystemReader, FileSystemWriter
+from torch.distributed.checkpoint.state_dict_loader import load
+from torch.distributed.checkpoint.state_dict_saver import save
 
 from farthing.contract.checkpoint import MANIFEST_NAME, FileDigest, Manifest, checkpoint_folder
 from farthing.contract.progress import CheckpointReport
-from farthing.units import format_time
+from farthing.units import MIB, format_time
 from farthing_trainer.gang import Gang
 from farthing_trainer.storage import Folder, fsync_folder
 
 _DCP_METADATA = ".metadata"
-_CHUNK = 1 << 20
+_CHUNK = MIB
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +74,7 @@ class Checkpoints:
         """Read the values of all tensors, in place, resharded to what this rank holds."""
         name = checkpoint_folder(found.manifest.step)
         with _readable(self.folder / name, found.manifest) as path:
-            dcp.load(tensors, storage_reader=dcp.FileSystemReader(path), no_dist=self._gang.world == 1)
+            load(tensors, storage_reader=FileSystemReader(path), no_dist=self._gang.world == 1)
 
     def save(self, tensors: dict[str, torch.Tensor], header: Manifest) -> Saved:
         """Write a checkpoint. `header` is its manifest without files and duration. A failure is returned, not raised."""
@@ -96,8 +98,8 @@ class Checkpoints:
         if error := self._gang.from_first(error):
             return error
         try:
-            writer = dcp.FileSystemWriter(writing.local_path(), overwrite=False, sync_files=True)
-            dcp.save(tensors, storage_writer=writer, no_dist=self._gang.world == 1)
+            writer = FileSystemWriter(writing.local_path(), overwrite=False, sync_files=True)
+            save(tensors, storage_writer=writer, no_dist=self._gang.world == 1)
             writing.upload(self._gang)
         except OSError as problem:
             return str(problem)

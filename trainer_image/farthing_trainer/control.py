@@ -17,10 +17,11 @@ from pydantic import ValidationError
 from farthing.contract.handshake import CheckpointRequest, LeaseUpdate
 from farthing.contract.names import ROUTE_CHECKPOINT, ROUTE_HEALTH, ROUTE_LEASE, ROUTE_METRICS, ROUTE_PROGRESS
 from farthing.contract.runconfig import ControlConfig
+from farthing.units import KIB
 from farthing_trainer.errors import BadInput
 from farthing_trainer.state import Busy, RunState
 
-MAX_BODY_BYTES = 65536
+MAX_BODY_BYTES = 64 * KIB
 SOCKET_TIMEOUT_SECONDS = 10.0
 _JSON = "application/json"
 _TEXT = "text/plain; version=0.0.4; charset=utf-8"

@@ -1,8 +1,8 @@
 """Which tokens a step trains on: a pure function of (seed, global sample index), whatever the gang's size. No torch.
 
-Sample `g` of the run is sequence `order(seed, g)` of the corpus: epoch after epoch, each a new permutation of all sequences. The
-step after `n` steps takes samples [n·B, (n+1)·B) of a global batch B; rank r of W takes, in micro-batch m of size b, those at
-offsets (m·W + r)·b … + b.
+Sample `g` of the run is sequence `order(seed, g)` of the corpus: epoch after epoch, each a new permutation of all
+sequences. The step after `n` steps takes samples [n·B, (n+1)·B) of a global batch B; rank r of W takes, in micro-batch m of
+size b, those at offsets (m·W + r)·b … + b.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,8 @@ def _mix(value: np.ndarray) -> np.ndarray:
     """The finaliser of splitmix64: every input bit changes every output bit. Steele, Lea and Flood, OOPSLA 2014."""
     value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return value ^ (value >> np.uint64(31))
+    mixed: np.ndarray = value ^ (value >> np.uint64(31))
+    return mixed
 
 
 def permute(index: np.ndarray, count: int, key: int) -> np.ndarray:

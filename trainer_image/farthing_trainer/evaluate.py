@@ -23,7 +23,7 @@ class Evaluation:
 def evaluate(
     model: Model, held_out: Sequences, count: int, micro_batch: int, bytes_per_token: float | None, gang: Gang
 ) -> Evaluation:
-    """The mean over the first `count` held-out sequences, shared out over the gang. Every rank makes the same number of forwards."""
+    """The mean over the first `count` held-out sequences, shared out over the gang; all ranks make equally many forwards."""
     batches = np.array_split(np.arange(min(count, len(held_out))), math.ceil(min(count, len(held_out)) / micro_batch))
     rounds = math.ceil(len(batches) / gang.world)
     total = tokens = 0.0

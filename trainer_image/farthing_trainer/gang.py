@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
+from torch.distributed import PrefixStore, init_process_group  # type: ignore[attr-defined]
+from torch.distributed.rendezvous import rendezvous
 
 from farthing.contract.exit_codes import ExitCode
 from farthing_trainer.errors import Leave
@@ -105,12 +107,12 @@ def _wait_for_name(name: str, deadline: float) -> None:
 def _meet(place: Place, device: torch.device, deadline: float) -> None:
     os.environ.setdefault("MASTER_ADDR", place.master_address)
     left = timedelta(seconds=max(1.0, deadline - time.monotonic()))
-    store, rank, world = next(dist.rendezvous("env://", timeout=left))
+    store, rank, world = next(rendezvous("env://", timeout=left))
     store.set(f"here/{rank}", "yes")
     store.wait([f"here/{peer}" for peer in range(world)], left)
-    dist.init_process_group(
+    init_process_group(
         backend="nccl" if device.type == "cuda" else "gloo",
-        store=dist.PrefixStore("gang", store),
+        store=PrefixStore("gang", store),
         rank=rank,
         world_size=world,
         timeout=COLLECTIVE_TIMEOUT,

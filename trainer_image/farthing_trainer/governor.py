@@ -92,10 +92,10 @@ class Governor:
         if landing:
             return ""
         reserve = SAFETY * self.durations.checkpoint + SPARE_SECONDS
-        if self._left(self._lease.trainer_end, spent, reserve) < 1:
-            return "LeaseEnded"
         may_land = self._config.on_exhausted == "Land"
-        return "" if may_land or self._left(self._lease.budget_end, spent, reserve) >= 1 else "BudgetEnded"
+        if not may_land and self._left(self._lease.budget_end, spent, reserve) < 1:
+            return "BudgetEnded"
+        return "LeaseEnded" if self._left(self._lease.trainer_end, spent, reserve) < 1 else ""
 
     def _spent_after(self, step: int, flops: float) -> Spent:
         ahead = self.speed.mean

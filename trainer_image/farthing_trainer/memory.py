@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch
 
+from farthing.units import KIB
 from farthing_trainer.oom import memory_limit
 
 _STATUS = Path("/proc/self/status")
@@ -26,7 +27,7 @@ def memory_usage(device: torch.device) -> Usage:
             torch.cuda.memory_allocated(device), torch.cuda.memory_reserved(device), torch.cuda.max_memory_allocated(device)
         )
     fields = dict(line.split(":", 1) for line in _STATUS.read_text(encoding="utf-8").splitlines() if ":" in line)
-    resident, peak = (int(fields[key].split()[0]) * 1024 for key in ("VmRSS", "VmHWM"))
+    resident, peak = (int(fields[key].split()[0]) * KIB for key in ("VmRSS", "VmHWM"))
     return Usage(resident, resident, peak)
 
 

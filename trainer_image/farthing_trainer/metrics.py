@@ -6,7 +6,6 @@ from farthing.contract.metrics import LABELS, PREFIX, TRAINER_METRICS
 from farthing.contract.runconfig import JobIdentity
 
 _SECONDS_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
-_KINDS = {"counter": Counter, "gauge": Gauge, "histogram": Histogram}
 
 
 class Metrics:
@@ -20,7 +19,8 @@ class Metrics:
     def _family(self, name: str, kind: str, text: str) -> Counter | Gauge | Histogram:
         if kind == "histogram":
             return Histogram(PREFIX + name, text, LABELS, registry=self.registry, buckets=_SECONDS_BUCKETS)
-        return _KINDS[kind](PREFIX + name, text, LABELS, registry=self.registry)
+        plain = Counter if kind == "counter" else Gauge
+        return plain(PREFIX + name, text, LABELS, registry=self.registry)
 
     def set(self, name: str, value: float | None) -> None:
         """Set a gauge; None leaves it absent."""

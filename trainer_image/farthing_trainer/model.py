@@ -4,6 +4,7 @@ Shapes: B sequences of a micro-batch, S tokens of a sequence, H hidden width, V 
 """
 
 import logging
+from functools import partial
 from typing import Any
 
 import torch
@@ -11,7 +12,9 @@ import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 from torch import nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
-from transformers.models.llama.modeling_llama import LlamaConfig, LlamaForCausalLM, LlamaRotaryEmbedding
+from torch.utils.checkpoint import checkpoint
+from transformers.models.llama.configuration_llama import LlamaConfig
+from transformers.models.llama.modeling_llama import LlamaForCausalLM, LlamaRotaryEmbedding
 
 from farthing.contract.runconfig import LoraConfig, StrategyConfig
 from farthing_trainer.errors import BadInput
@@ -31,7 +34,7 @@ class Model(nn.Module):
     @property
     def blocks(self) -> nn.ModuleList:
         """The transformer blocks, in order: what per-layer sharding and compiling work on."""
-        return self.core.model.layers
+        return self.core.model.layers  # type: ignore[no-any-return]
 
     def backbone(self, tokens: torch.Tensor) -> torch.Tensor:
         """Hidden states before the head: (B, S) → (B, S, H)."""
@@ -40,7 +43,7 @@ class Model(nn.Module):
     @property
     def head(self) -> torch.Tensor:
         """The output projection, (V, H)."""
-        return self.core.lm_head.weight
+        return self.core.lm_head.weight  # type: ignore[no-any-return]
 
     def forward(self, tokens: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """(B, S) and (B, S) → scalar. Projection and cross-entropy are fused: the logits (B·S, V) are never kept."""
@@ -109,7 +112,8 @@ def arrange(model: Model, strategy: StrategyConfig, gang: Gang) -> None:
     """
     _check(strategy, gang)
     if strategy.activation_checkpointing == "Full":
-        model.core.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        for block in model.blocks:
+            block.forward = partial(checkpoint, block.forward, use_reentrant=False)
     if strategy.compile:
         for block in model.blocks:
             block.compile(dynamic=False)

@@ -17,7 +17,7 @@ from farthing_trainer.model import Model, canonical, peft_config
 from farthing_trainer.prepared import TOKENIZER_FOLDER
 from farthing_trainer.storage import Folder
 from farthing_trainer.tokenizer import FOLDER_FILES
-from farthing_trainer.weights import WEIGHTS_FILE
+from farthing_trainer.weights import WEIGHTS_FILE, plain_name
 
 ADAPTER_FOLDER = "adapter"
 _METADATA = {"format": "pt"}
@@ -60,7 +60,7 @@ def _merged(weights: dict[str, torch.Tensor], lora: LoraConfig | None) -> dict[s
         if name.endswith(".base_layer.weight") and lora is not None:
             a, b = (weights[name.replace("base_layer", f"lora_{side}.default")] for side in "AB")
             value = value + lora.alpha / lora.rank * (b @ a)
-        merged[name.replace(".base_layer.", ".")] = value
+        merged[plain_name(name)] = value
     return merged
 
 

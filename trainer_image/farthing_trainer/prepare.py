@@ -1,4 +1,4 @@
-"""The prepare stage: documents → token shards. Without torch; resumable; its products are shared by every job that asks the same."""
+"""The prepare stage: documents → token shards. No torch; resumable; its products are shared by all jobs that ask the same."""
 
 import hashlib
 import json
@@ -10,6 +10,7 @@ from itertools import islice
 from pydantic import ValidationError
 
 from farthing.contract.runconfig import DataConfig, RunConfig
+from farthing.units import MIB
 from farthing_trainer.corpus import Source, Survey, open_source, survey, training_documents, validation_documents
 from farthing_trainer.errors import BadInput
 from farthing_trainer.prepared import (
@@ -27,8 +28,8 @@ from farthing_trainer.pretokenized import prepare_tokens
 from farthing_trainer.storage import Folder
 from farthing_trainer.tokenizer import TOKENIZER_FILE, TextCodec, check_tokenizer, load_tokenizer, open_tokenizer
 
-SHARD_TEXT_BYTES = 16 * 1024**2
-TOKENIZER_TEXT_BYTES = 16 * 1024**2
+SHARD_TEXT_BYTES = 8 * MIB
+TOKENIZER_TEXT_BYTES = 16 * MIB
 """A tokenizer is trained on at most this much text, from the first documents on."""
 
 log = logging.getLogger(__name__)
@@ -96,6 +97,7 @@ def _prepare_text(data: DataConfig, steps: Steps) -> Product:
             digest=job.digest,
             vocabulary=codec.vocabulary,
             tokenizer_digest=codec.digest,
+            end_of_text=codec.end_of_text,
             token_bytes=2 if codec.dtype.itemsize == 2 else 4,
             train=tuple(_shards(job, "train", codec, folder, steps)),
             validation=tuple(_shards(job, "validation", codec, folder, steps)),

@@ -45,6 +45,8 @@ class Product(Message):
     digest: str
     vocabulary: int
     tokenizer_digest: str
+    end_of_text: int | None = None
+    """Id that closes a document; None where the tokenizer names none."""
     token_bytes: Literal[2, 4]
     train: tuple[Shard, ...]
     validation: tuple[Shard, ...]
@@ -71,7 +73,7 @@ class _Pointer(Message):
 
 
 def request_name(data: DataConfig) -> str:
-    """Name of the pointer file for a data config: everything that shapes the product, so neither the sequence length nor the seed."""
+    """Name of the pointer file for a data config: all that shapes the product, so neither sequence length nor seed."""
     shaping = data.model_copy(update={"sequence_length": 8, "seed": 0, "prepared_uri": ""})
     return f"request-{hashlib.sha256(shaping.to_json().encode()).hexdigest()[:16]}.json"
 

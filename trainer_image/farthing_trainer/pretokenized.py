@@ -47,6 +47,7 @@ def _make(folder: Folder, digest: str, codec: TextCodec, splits: dict[Split, Sou
         digest=digest,
         vocabulary=codec.vocabulary,
         tokenizer_digest=codec.digest,
+        end_of_text=codec.end_of_text,
         token_bytes=2 if codec.dtype.itemsize == 2 else 4,
         train=_copy(folder, "train", splits["train"], codec),
         validation=_copy(folder, "validation", splits["validation"], codec),

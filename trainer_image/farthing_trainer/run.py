@@ -21,7 +21,6 @@ from farthing_trainer.metrics import Metrics
 from farthing_trainer.model import Model, arrange, build_model, give_memory
 from farthing_trainer.optim import Optimizer
 from farthing_trainer.place import Place
-from farthing_trainer.prepare import check_product
 from farthing_trainer.prepared import Product, find_product
 from farthing_trainer.schedule import landing_for, learning_rate
 from farthing_trainer.signals import Termination
@@ -39,8 +38,7 @@ log = logging.getLogger(__name__)
 
 
 def train(config: RunConfig, place: Place, state: RunState, metrics: Metrics, termination: Termination) -> None:
-    """Run the train stage to its landing. Raises BadInput, Leave, and RuntimeError or OSError where a peer or storage is lost."""
-    _check_batch(config, place)
+    """Run the train stage to its landing. Raises BadInput, Leave, and RuntimeError or OSError where peer or storage is lost."""
     with tempfile.TemporaryDirectory(prefix="farthing-") as scratch:
         gang = join_gang(place, config.lease.startup_seconds)
         state.update(phase="Loading")
@@ -49,19 +47,11 @@ def train(config: RunConfig, place: Place, state: RunState, metrics: Metrics, te
         gang.leave()
 
 
-def _check_batch(config: RunConfig, place: Place) -> None:
-    batch = config.batch
-    if place.world * batch.micro_batch * batch.accumulation != batch.global_batch:
-        product = f"{place.world} processes × {batch.micro_batch} × {batch.accumulation}"
-        raise BadInput("batch.globalBatch", batch.global_batch, f"it must be {product} exactly; change one of them")
-
-
 def _assemble(
     config: RunConfig, gang: Gang, state: RunState, metrics: Metrics, termination: Termination, scratch: Path
 ) -> Trainer:
     baseline = memory_usage(gang.device).allocated
     folder, product = find_product(config.data)
-    check_product(product, config)
     model, shape = _model(config, gang, product, scratch)
     optimizer = Optimizer(model.trainable(), config.optimizer, gang)
     started = gang.place.started
@@ -99,10 +89,9 @@ def _held_out(config: RunConfig, folder: Folder, product: Product, scratch: Path
 def _model(config: RunConfig, gang: Gang, product: Product, scratch: Path) -> tuple[Model, ModelShape]:
     """The model with memory and weights, and its shape."""
     wanted = config.model
-    if (wanted.config is None) == (wanted.pretrained_uri is None):
-        raise BadInput("model", wanted.to_json(), "give exactly one of config and pretrainedUri")
     pretrained = PretrainedFolder(wanted.pretrained_uri, scratch) if wanted.pretrained_uri is not None else None
-    settings = dict(pretrained.config if pretrained is not None else wanted.config or {})
+    special = {"bos_token_id": None, "eos_token_id": product.end_of_text}
+    settings = dict(pretrained.config) if pretrained is not None else {**special, **(wanted.config or {})}
     shape = _shape(settings, product)
     model = build_model(settings, wanted.lora if wanted.adapter == "LoRA" else None)
     arrange(model, config.strategy, gang)
@@ -132,8 +121,6 @@ def _known_landing(config: RunConfig) -> Landing | None:
     if config.on_exhausted != "Land" or not only_tokens_bind(end) or end.tokens is None:
         return None
     steps = end.tokens // config.tokens_per_step
-    if steps < 1:
-        raise BadInput("lease.budgetEnd.tokens", end.tokens, f"one step needs {config.tokens_per_step}; raise the budget")
     return landing_for(steps, config.optimizer.learning_rate, config.schedule)
 
 
@@ -170,7 +157,7 @@ def _check_lineage(trainer: Trainer, found: Found) -> None:
     """The checkpoint must come from the same data in the same order."""
     manifest, product, data = found.manifest, trainer.product, trainer.config.data
     if (manifest.data_digest, manifest.tokenizer_digest) != (product.digest, product.tokenizer_digest):
-        remedy = f"the checkpoint was trained on {manifest.data_digest}, this is {product.digest}; restore it or use a new checkpoint.uri"
+        remedy = f"the checkpoint was trained on {manifest.data_digest}, this is {product.digest}; restore it"
         raise BadInput("data.train.uri", data.train.uri, remedy)
     if manifest.seed != data.seed:
         raise BadInput("data.seed", data.seed, f"the checkpoint was trained with {manifest.seed}; restore it")

@@ -1,7 +1,7 @@
 """SIGTERM and SIGINT: the first thing that stands in a process, before anything slow is imported.
 
-While the run starts, a signal ends the process at once with 75: nothing has been done that could be lost. Once the gang stands it
-only raises a flag, which rides on the step's collective so that all ranks stop after the same step.
+While the run starts, a signal ends the process at once with 75: nothing has been done that could be lost. Once the gang
+stands it only raises a flag, which rides on the step's collective so that all ranks stop after the same step.
 """
 
 import os

@@ -1,7 +1,7 @@
 """A folder at a local path or an fsspec URI, with the few durable operations that checkpoints and prepared data need.
 
-On a local file system a file appears whole or not at all (written aside, fsync, rename, fsync of the folder); on object stores a
-put is atomic by itself.
+On a local file system a file appears whole or not at all (written aside, fsync, rename, fsync of the folder); on object
+stores a put is atomic by itself.
 """
 
 import os

@@ -1,7 +1,7 @@
 """PID 1 of a pod: starts one process per accelerator, forwards signals, owns the deadline, names the way the pod ended.
 
-It holds with the API server, the kubelet and the operator dead, and against a trainer that hangs in a collective or ignores every
-signal. Standard library only, so that it is up in a few milliseconds and nothing in the image can break it.
+It holds with the API server, the kubelet and the operator dead, and against a trainer that hangs in a collective or ignores
+every signal. Standard library only, so that it is up in a few milliseconds and nothing in the image can break it.
 """
 
 import json
@@ -171,7 +171,9 @@ def main() -> int:
         supervisor = Supervisor(config, path, started)
         code = supervisor.run()
     except (OSError, ValueError, KeyError) as error:
-        print(f"{ENV_RUN_CONFIG}: {path!r} cannot be used: {error!r}; it must name a run config", file=sys.stderr)
+        message = f"{ENV_RUN_CONFIG}: {path!r} cannot be used: {error!r}; it must name a run config"
+        print(message, file=sys.stderr)
+        amend_last_word(ExitCode.BAD_CONFIG, "BadConfig", message)
         return ExitCode.BAD_CONFIG
     if code not in IN_ORDER:
         amend_last_word(int(code), supervisor.reason, supervisor.why)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -26,6 +27,11 @@ def number_from(*parts: object) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
 
 
+def plain_name(name: str) -> str:
+    """A parameter's name in the model without adapters."""
+    return name.replace(".base_layer.", ".")
+
+
 def random_weights(seed: int, deviation: float) -> Source:
     """Fresh weights by name: ones for norms, zeros for what starts silent, normal or Kaiming numbers for the rest.
 
@@ -33,7 +39,7 @@ def random_weights(seed: int, deviation: float) -> Source:
     """
 
     def value(name: str, shape: torch.Size) -> torch.Tensor:
-        generator = torch.Generator().manual_seed(number_from(seed, name))
+        generator = torch.Generator().manual_seed(number_from(seed, plain_name(name)))
         if "norm" in name:
             return torch.ones(shape)
         if "lora_B" in name or name.endswith(".bias"):
@@ -62,7 +68,7 @@ class PretrainedFolder:
     def __init__(self, uri: str, scratch: Path) -> None:
         self._folder = Folder(uri, "model.pretrainedUri")
         self._scratch = scratch
-        self.config: dict[str, object] = json.loads(self._read("config.json"))
+        self.config: dict[str, Any] = json.loads(self._read("config.json"))
 
     def _read(self, name: str) -> bytes:
         try:
@@ -80,7 +86,7 @@ class PretrainedFolder:
             def value(name: str, shape: torch.Size) -> torch.Tensor:
                 if "lora_" in name:
                     return otherwise(name, shape)
-                plain = name.replace(".base_layer.", ".")
+                plain = plain_name(name)
                 if plain not in where or list(where[plain].get_slice(plain).get_shape()) != list(shape):
                     remedy = f"it has no {plain} of shape {tuple(shape)}; it must hold the whole model of its config.json"
                     raise BadInput("model.pretrainedUri", self._folder.uri, remedy)

@@ -10,6 +10,7 @@ from farthing.api import SpendRecord
 from farthing.api.amounts import Axis
 from farthing.cli.output import plain_table
 from farthing.cli.tables import NONE, steps_text
+from farthing.ledger.balance import balance
 from farthing.units import format_count, format_duration
 
 CAUSES = ("startup", "checkpoint", "replay", "evaluation", "idle")
@@ -35,12 +36,9 @@ def bill_lines(records: Sequence[SpendRecord]) -> list[BillLine]:
     return [_line(record) for record in sorted(records, key=lambda record: (record.spec.job.uid, record.spec.number))]
 
 
-def total(lines: Sequence[BillLine], axis: Axis) -> Decimal:
-    """The sum of the charges on one axis. On `tokens` the newest line alone counts: its lineage holds the others'."""
-    charges = [line.charged[axis] for line in lines if axis in line.charged]
-    if axis is Axis.TOKENS:
-        return charges[-1] if charges else Decimal(0)
-    return sum(charges, Decimal(0))
+def total(records: Sequence[SpendRecord]) -> dict[Axis, Decimal]:
+    """What the settled records come to, by the ledger's own fold: on `tokens` the surviving lineage, which is no sum."""
+    return dict(balance({}, records).spent)
 
 
 def bill_table(records: Sequence[SpendRecord], title: str | None = None) -> Table:
@@ -54,7 +52,8 @@ def bill_table(records: Sequence[SpendRecord], title: str | None = None) -> Tabl
     table.add_section()
     waste = [f"{sum(line.waste[cause] for line in lines):.0f}s" for cause in CAUSES]
     held = format_duration(sum(line.seconds for line in lines))
-    sums = [_money(total(lines, Axis.COST)), _money(total(lines, Axis.ACCELERATOR_HOURS)), _count(total(lines, Axis.FLOPS))]
+    whole = total(records)
+    sums = [_money(whole[Axis.COST]), _money(whole[Axis.ACCELERATOR_HOURS]), _count(whole[Axis.FLOPS])]
     table.add_row("total", "", "", held, *sums, *waste, "", style="bold")
     return table
 

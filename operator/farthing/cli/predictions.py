@@ -7,7 +7,7 @@ from rich.table import Table
 from farthing.api import SpendRecord
 from farthing.api.amounts import Axis
 from farthing.api.job import Estimate, PlanStatus
-from farthing.cli.bill import BillLine, bill_lines, total
+from farthing.cli.bill import bill_lines, total
 from farthing.cli.output import plain_table
 from farthing.cli.sentences import spoken
 from farthing.cli.tables import NONE
@@ -39,12 +39,12 @@ def whole_run(trained: Sequence[SpendRecord]) -> Mapping[str, float | None]:
     """What all train attempts came to, by the name of the prediction; None where some attempt still runs."""
     if not trained or any(record.status.phase != "Settled" for record in trained):
         return {}
-    lines, newest = bill_lines(trained), trained[-1].status
+    whole, newest = total(trained), trained[-1].status
     return {
-        "seconds": float(sum(line.seconds for line in lines)),
-        "cost": _charged(lines, Axis.COST),
-        "tokens": _charged(lines, Axis.TOKENS),
-        "flops": _charged(lines, Axis.FLOPS),
+        "seconds": float(sum(line.seconds for line in bill_lines(trained))),
+        "cost": float(whole[Axis.COST]) or None,
+        "tokens": float(whole[Axis.TOKENS]) or None,
+        "flops": float(whole[Axis.FLOPS]) or None,
         "loss": float(newest.validation_loss) if newest.validation_loss else None,
     }
 
@@ -81,10 +81,6 @@ def _estimate(prediction: Prediction, measured: float | None) -> Estimate:
         unit=prediction.unit,
         source=prediction.source,
     )
-
-
-def _charged(lines: Sequence[BillLine], axis: Axis) -> float | None:
-    return float(total(lines, axis)) or None
 
 
 def _plain(text: str) -> float:

@@ -63,8 +63,10 @@ def job_page(job: BudgetedTrainingJob, now: datetime) -> RenderableType:
 
 
 def waiting_for(job: BudgetedTrainingJob) -> str | None:
-    """Why the job does not run: the message of `Stalled`, of `Failed`, or of a condition that is still false."""
+    """Why it does not run: the message of `Stalled`, `Failed` or of a condition that is still false; None once it is done."""
     conditions = job.status.conditions
+    if is_true(conditions, ConditionType.COMPLETE):
+        return None
     for kind in (ConditionType.STALLED, ConditionType.FAILED, ConditionType.SUSPENDED):
         if is_true(conditions, kind) and (condition := find(conditions, kind)):
             return f"{condition.reason}: {condition.message}"

@@ -192,8 +192,14 @@ def _request_observations(
         yield Observation.ACKNOWLEDGED
     elif _unanswered(attempt, request, settings, now):
         yield Observation.UNANSWERED
-    else:
+    elif not _heard(attempt, request):
         yield Observation.ASKED
+
+
+def _heard(attempt: Attempt, request: RequestStatus) -> bool:
+    """Whether the trainer's report says that it is at work on the request: asking again would tell nothing new."""
+    answer = attempt.progress.answer if attempt.progress is not None else None
+    return answer is not None and answer.id == request.id and answer.state == "Accepted"
 
 
 def _unanswered(attempt: Attempt, request: RequestStatus, settings: Settings, now: datetime) -> bool:

@@ -101,7 +101,7 @@ def problem_of(view: JobView, snapshot: Snapshot) -> Because | None:
     if view.problems:
         reason, message = view.problems[0]
         return Because(reason, message)
-    return _unmetered(view) or _template(view) or _bad_config(view) or _pools(view, snapshot)
+    return _unmetered(view) or _selection(view) or _template(view) or _bad_config(view) or _pools(view, snapshot)
 
 
 def usable_pools(view: JobView, snapshot: Snapshot) -> tuple[GPUNodePool, ...]:
@@ -132,6 +132,13 @@ def _unmetered(view: JobView) -> Because | None:
             message = f"budget.limits.{axis}: nothing on this cluster can meter {axis} yet; use cost or acceleratorHours"
             return Because(Reason.UNMETERED_AXIS, message)
     return None
+
+
+def _selection(view: JobView) -> Because | None:
+    mode = view.job.spec.data.selection.mode
+    if mode == "None":
+        return None
+    return Because(Reason.INVALID_SPEC, f"data.selection.mode: {mode} cannot be run yet; leave it out, or use None")
 
 
 def _template(view: JobView) -> Because | None:

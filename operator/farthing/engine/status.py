@@ -30,7 +30,7 @@ from farthing.engine.planning import Intent
 from farthing.engine.runconfig import output_uri
 from farthing.engine.scheduling import allocation_of
 from farthing.engine.situations import Ending, acknowledged, state_of
-from farthing.engine.standing import Standing, ending_of, standing
+from farthing.engine.standing import Standing, ending_of, refused, standing
 from farthing.engine.texts import accelerators_text, amounts_text, progress_text
 from farthing.ledger.balance import spent_so_far
 from farthing.ledger.forecast import budget_at_risk
@@ -88,8 +88,15 @@ def _scene(carried: Carried, now: datetime) -> Scene:
     if ending is None and problem is None:
         problem = case.intent.exhausted
     state = state_of(view, ending, problem)
-    stalled = problem if state is State.INVALID or carried.refusal is not None else None
+    stalled = problem if state is State.INVALID or carried.refusal is not None else _cut_off(view)
     return Scene(carried, view, case.intent, books, ending, state, stalled, now)
+
+
+def _cut_off(view: JobView) -> Because | None:
+    """A start that the API server refused half way stays stalled until its Job stands."""
+    attempt, refusal = view.open_attempt, refused(view)
+    half = attempt is not None and attempt.job is None and not attempt.pods
+    return Because(Reason.REFUSED, refusal[1]) if half and refusal is not None else None
 
 
 def _of_reason(because: Because | None, reason: Reason) -> Because | None:

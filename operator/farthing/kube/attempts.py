@@ -30,8 +30,8 @@ from farthing.kube.resources import (
 
 Dict = Mapping[str, Any]
 
-DELETION_ORDER: Final = (JOBS, SERVICES, NETWORK_POLICIES, SECRETS, CONFIG_MAPS)
-"""The ConfigMap is made first and deleted last: it stands as long as any child may (see `watches`)."""
+DELETION_ORDER: Final = (JOBS, NETWORK_POLICIES, SECRETS, CONFIG_MAPS, SERVICES)
+"""The Service is made first and deleted last: it stands as long as any child may (see `watches`)."""
 
 
 class ClusterAttempts:
@@ -125,7 +125,7 @@ class ClusterAttempts:
         selector = f"{LABEL_JOB_UID}={job.metadata.uid}"
         items = await self._client.list_items(RECORDS.path(job.metadata.namespace), selector=selector)
         records = [SpendRecord.model_validate(item) for item in items]
-        highest = max((each.spec.number for each in records), default=action.number - 1)
+        highest = max((each.spec.number for each in records), default=0)
         if action.number != highest + 1:
             raise Conflict(f"attempt {action.attempt}: the highest spend record is number {highest}; the cache is behind")
         still_open = [each.metadata.name for each in records if each.status.phase == "Open"]
@@ -134,9 +134,9 @@ class ClusterAttempts:
         return records
 
     async def _create_children(self, children: AttemptManifests, record_uid: str) -> None:
-        """The ConfigMap first, then the Secret with its token, then the rest."""
+        """The Service first, then the Secret with its token, then the rest."""
         secret = {**children.secret, "stringData": {TOKEN_KEY: self._key.token(record_uid)}}
-        for manifest in _config_map_first([secret, *children.children]):
+        for manifest in _service_first([secret, *children.children]):
             await self._create(manifest)
 
     async def _create(self, manifest: Dict) -> None:
@@ -176,8 +176,8 @@ def _check_same(record: Dict, wanted: Dict) -> None:
         raise Conflict(f"SpendRecord {ours.metadata.name} exists with another content: another leader was here")
 
 
-def _config_map_first(manifests: Sequence[Dict]) -> Sequence[Dict]:
-    return sorted(manifests, key=lambda manifest: manifest["kind"] != CONFIG_MAPS.kind)
+def _service_first(manifests: Sequence[Dict]) -> Sequence[Dict]:
+    return sorted(manifests, key=lambda manifest: manifest["kind"] != SERVICES.kind)
 
 
 def _job_path(attempt: Attempt) -> str:

@@ -77,7 +77,7 @@ class Snapshots:
             record=record,
             job=facts.job_facts(job) if job else None,
             pods=own,
-            children=(f"ConfigMap/{record.spec.attempt}",) if self._watches.config_maps.get(key) else (),
+            children=(f"Service/{record.spec.attempt}",) if self._watches.services.get(key) else (),
             settled_on_account=account is not None and record.spec.attempt in account.status.settled_attempts,
             unreachable_nodes=tuple(sorted({pod.node for pod in own if pod.node and not pod.terminal} - nodes)),
         )

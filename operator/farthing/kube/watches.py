@@ -1,8 +1,8 @@
 """Every stream that the operator keeps open, and the caches they fill.
 
 All pods are watched, not only ours: a node's free accelerators depend on every pod on it. Of foreign pods only what that sum
-needs is kept. Of children only ConfigMaps, as bare metadata: they are made first and deleted last, so one stands exactly as
-long as any child may.
+needs is kept. Of children only Services, as bare metadata: they are made first and deleted last, so one stands as long as any
+child may. (Services, since whoever may list ConfigMaps or Secrets reads what tenants keep in them.)
 """
 
 import asyncio
@@ -61,7 +61,7 @@ class Watches:
         self.records = self._watch(of.RECORDS)
         self.pods = self._watch(of.PODS, trim_pod)
         self.jobs = self._watch(of.JOBS, selector=LABEL_ATTEMPT)
-        self.config_maps = self._watch(of.CONFIG_MAPS, selector=LABEL_ATTEMPT, metadata_only=True)
+        self.services = self._watch(of.SERVICES, selector=LABEL_ATTEMPT, metadata_only=True)
         self.nodes = self._watch(of.NODES)
         self.namespaces = self._watch(of.NAMESPACES, trim_to_metadata)
         self.claims = self._watch(of.CLAIMS)

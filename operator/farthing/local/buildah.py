@@ -12,7 +12,6 @@ from farthing.local.paths import Paths
 from farthing.local.processes import find
 from farthing.local.shell import run, stream, succeeds, wait_until, write_atomically
 
-
 STEP_WIDTH = 110
 """Characters of a build step that are shown."""
 
@@ -23,9 +22,9 @@ def buildah(paths: Paths, *arguments: str | Path) -> str:
 
 
 def build(paths: Paths, dockerfile: Path, context: Path, options: Sequence[str], progress: Callable[[str], None]) -> str:
-    """Run a Dockerfile on the layers that earlier builds left, showing its steps; the image's id (64 hexadecimal characters)."""
+    """Run a Dockerfile on the layers that earlier builds left, showing its steps; the image's id (64 characters)."""
     id_file = paths.builder / "last-build"
-    fixed = ["--layers", "--pull-never", "--force-rm", "--iidfile", id_file, "--file", dockerfile]
+    fixed: list[str | Path] = ["--layers", "--pull-never", "--force-rm", "--iidfile", id_file, "--file", dockerfile]
 
     def report(line: str) -> None:
         if " STEP " in line:

@@ -93,7 +93,7 @@ def _built(paths: Paths, module: Module, go: Go, progress: Progress) -> Path:
 
 def _compile(module: Module, go: Go, output: Path, progress: Progress) -> None:
     """`go build -v`, which prints each package as it is compiled; under sudo as the user, so that the caches stay theirs."""
-    flags = ["-v", "-trimpath", "-buildvcs=false", "-ldflags", module.linker_flags(), "-o", output]
+    flags: list[str | Path] = ["-v", "-trimpath", "-buildvcs=false", "-ldflags", module.linker_flags(), "-o", output]
     packages = itertools.count(1)
 
     def report(line: str) -> None:

@@ -24,6 +24,11 @@ def start_containerd(paths: Paths, sandbox_image: str) -> None:
     wait_healthy(paths, "containerd", lambda: succeeds(["ctr", "--address", paths.containerd_socket, "version"]))
 
 
+def containerd_client(paths: Paths) -> list[str]:
+    """The beginning of a command on the kubelet's images."""
+    return ["ctr", "--address", str(paths.containerd_socket), "--namespace", "k8s.io"]
+
+
 def render_config(paths: Paths, sandbox_image: str) -> str:
     """containerd's configuration, version 2: 1.6 reads it, 2.x converts it."""
     return f"""version = 2

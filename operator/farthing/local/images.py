@@ -11,8 +11,10 @@ from typing import Literal
 from farthing.local.base_image import ensure_base
 from farthing.local.buildah import build, buildah, builder
 from farthing.local.cluster import LocalCluster
+from farthing.local.containerd import containerd_client
 from farthing.local.paths import Paths, checkout, invoker
 from farthing.local.pruning import prune_builder, prune_containerd, prune_registry
+from farthing.local.shell import run
 
 Which = Literal["operator", "trainer"]
 
@@ -36,6 +38,8 @@ def build_and_push(cluster: LocalCluster, which: Which, progress: Callable[[str]
         buildah(paths, "tag", identifier, f"localhost/farthing/{which}:{tag}")
         progress(f"pushing {reference}")
         push(paths, identifier, reference)
+        progress(f"unpacking {reference} on the node")
+        preload(paths, reference)
         prune_builder(paths, which, tag)
         prune_registry(paths, f"farthing/{which}", tag)
         prune_containerd(paths, f"/farthing/{which}", tag)
@@ -55,6 +59,11 @@ def build_options(environment: Mapping[str, str] = os.environ) -> list[str]:
 def push(paths: Paths, image: str, reference: str) -> None:
     """Push without compressing anew (`-D`): only the layers that the registry lacks travel."""
     buildah(paths, "push", "--quiet", "-D", "--tls-verify=false", image, f"docker://{reference}")
+
+
+def preload(paths: Paths, reference: str) -> None:
+    """Pull and unpack on the node, so that no pod's clock runs while 5 GB are unpacked (89 s, measured)."""
+    run([*containerd_client(paths), "images", "pull", "--plain-http", reference])
 
 
 def push_pause(cluster: LocalCluster) -> str:

@@ -6,6 +6,7 @@ Layers that the new image shares stay; a pod that runs from an old image is not 
 import shutil
 
 from farthing.local.buildah import buildah
+from farthing.local.containerd import containerd_client
 from farthing.local.paths import Paths
 from farthing.local.shell import run
 
@@ -38,10 +39,10 @@ def prune_registry(paths: Paths, repository: str, tag: str) -> None:
 
 def prune_containerd(paths: Paths, infix: str, tag: str) -> None:
     """Drop older images under every name that containerd gave them, also those of an earlier registry port."""
-    client = ["ctr", "--address", str(paths.containerd_socket), "--namespace", "k8s.io", "images"]
-    old = parse_outdated(run([*client, "list"]), infix, tag)
+    client = containerd_client(paths)
+    old = parse_outdated(run([*client, "images", "list"]), infix, tag)
     if old:
-        run([*client, "remove", *old])
+        run([*client, "images", "remove", *old])
 
 
 def parse_outdated(listing: str, infix: str, tag: str) -> list[str]:

@@ -44,7 +44,7 @@ def attempt(number, stage, start, end, why, *, first=None, last=None, resumed=No
 
 
 def record(cost, tokens):
-    return {"spec": {}, "status": {"phase": "Settled", "charged": {"cost": cost, "tokens": tokens}}}
+    return {"spec": {}, "status": {"phase": "Settled", "charged": {"cost": cost}, "lineageTokens": tokens}}
 
 
 def a_job(name, limit, spent, attempts, records, steps=()):
@@ -94,6 +94,7 @@ def test_the_story_as_it_should_be():
         ({"spent": {"cost": "0.060001"}}, "stdlib-lm spent no more than its limit"),
         ({"spent": {}}, "stdlib-lm spent no more than its limit"),
         ({"spend_records": [record("0.07", "1")]}, "stdlib-lm spent no more than its limit"),
+        ({"limit": {"tokens": "204799"}}, "stdlib-lm spent no more than its limit"),
         ({"spend_records": [{"spec": {}, "status": {"phase": "Open"}}]}, "every bill of stdlib-lm is settled"),
         ({"spend_records": []}, "every bill of stdlib-lm is settled"),
         ({"checkpoints": patient().checkpoints[2:]}, "stdlib-lm had 2 durable checkpoints first"),

@@ -100,8 +100,8 @@ def a_record(number=1, stage="Train", **status):
 def settled(number, stage, cost, tokens, seconds, outcome, **more):
     interval = {"from": THEN, "to": "2030-01-01T00:01:00Z", "seconds": seconds, "cost": cost}
     return a_record(
-        number, stage, phase="Settled", charged={"cost": cost, "tokens": tokens, "acceleratorHours": "0.01"}, outcome=outcome,
-        intervals=[interval], waste={"startup": "12.4", "checkpoint": "1.5"}, **more,
+        number, stage, phase="Settled", charged={"cost": cost, "acceleratorHours": "0.01"}, outcome=outcome,
+        intervals=[interval], lineageTokens=tokens, waste={"startup": "12.4", "checkpoint": "1.5"}, **more,
     )  # fmt: skip
 
 
@@ -151,6 +151,7 @@ def test_a_page_has_the_budget_by_axis():
     [
         ([], None),
         ([condition("Planned"), condition("Admitted")], None),
+        ([condition("PodsReady", "False", "Landed"), condition("Complete")], None),
         ([condition("Admitted", "False", "Queued", "second in line")], "Queued: second in line"),
         (
             [condition("Planned", "False"), condition("Stalled", reason="MissingPrice", message="pool cpu")],
@@ -175,9 +176,9 @@ def test_a_bill_is_sorted_summed_and_honest_about_bounds():
     text = shown(bill_table(BILL, "Bill"))
 
     assert [line.stage for line in lines] == ["Prepare", "Train", "Train"]
-    assert total(lines, Axis.COST) == Decimal("0.053")
-    assert total(lines, Axis.TOKENS) == Decimal("153600"), "the newest lineage holds the older ones"
-    assert total(lines, Axis.FLOPS) == 0
+    assert total(BILL)[Axis.COST] == Decimal("0.053")
+    assert total(BILL)[Axis.TOKENS] == Decimal("153600"), "the newest lineage holds the older ones"
+    assert total(BILL)[Axis.FLOPS] == 0
     assert [word for word in ("0.053000", "3m21s", "37s", "1–40", "41–150", "Landed (upper bound)") if word not in text] == []
 
 

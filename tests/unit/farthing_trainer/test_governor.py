@@ -1,13 +1,13 @@
 from pathlib import Path
 
 import pytest
+from tests.support.trainer import TOKENS_PER_STEP, run_config
 
 from farthing.contract.checkpoint import Landing
 from farthing.contract.runconfig import RunConfig
 from farthing_trainer.governor import Governor
 from farthing_trainer.lease import Lease
 from farthing_trainer.place import Started
-from tests.support.trainer import TOKENS_PER_STEP, run_config
 
 STEP_FLOPS = 100.0
 LANDING = Landing(version=1, first_step=50, last_step=60, lr_at_first=0.003)

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.support.trainer import run_config, write_corpus
 
 from farthing.contract.exit_codes import ExitCode
 from farthing.contract.runconfig import RunConfig
@@ -13,7 +14,6 @@ from farthing_trainer.prepare import Steps, prepare
 from farthing_trainer.prepared import find_product
 from farthing_trainer.storage import Folder
 from farthing_trainer.tokenizer import END_OF_TEXT, load_tokenizer, train_tokenizer
-from tests.support.trainer import run_config, write_corpus
 
 
 @pytest.fixture

@@ -1,7 +1,8 @@
-from hypothesis import given
-from hypothesis import strategies as st
+from itertools import pairwise
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from farthing.contract.checkpoint import Landing
 from farthing.contract.runconfig import ScheduleConfig
@@ -43,7 +44,7 @@ def test_the_rate_never_rises_in_a_landing_and_is_positive_to_its_last_step(tota
     schedule = a_schedule(warmup, fraction)
     landing = landing_for(total, PEAK, schedule)
     rates = [learning_rate(step, PEAK, schedule, landing) for step in range(landing.first_step, total + 1)]
-    assert all(later <= earlier for earlier, later in zip(rates, rates[1:], strict=False))
+    assert all(later <= earlier for earlier, later in pairwise(rates))
     assert rates[-1] > 0
 
 

@@ -110,7 +110,7 @@ def _say_goodbye(cluster: LocalCluster, setting: Setting, *, keep: bool) -> None
             down(cluster.state, progress)
         return
     words.print(f"look around:  export KUBECONFIG={cluster.kubeconfig}", markup=False, soft_wrap=True)
-    words.print("              farthing -n farthing-demo status; farthing -n farthing-demo why stdlib-lm")
+    words.print("              farthing -n farthing-demo status; farthing -n farthing-demo why stdlib-lm", soft_wrap=True)
     words.print("take it away: farthing down")
 
 

@@ -55,9 +55,11 @@ def axis_seen(job: JobResult) -> bool:
 
 
 def billed(job: JobResult, axis: str) -> Decimal:
-    """The sum of the records' charges on an axis; tokens are no sum, their lineage is in the newest record."""
-    charges = [Decimal(record["status"].get("charged", {}).get(axis, "0")) for record in job.spend_records]
-    return max(charges, default=Decimal(0)) if axis == "tokens" else sum(charges, Decimal(0))
+    """The sum of the records' charges on an axis; tokens are no sum: the newest lineage that a record knows."""
+    statuses = [record["status"] for record in job.spend_records]
+    if axis == "tokens":
+        return Decimal(next((told for status in reversed(statuses) if (told := status.get("lineageTokens"))), "0"))
+    return sum((Decimal(status.get("charged", {}).get(axis, "0")) for status in statuses), Decimal(0))
 
 
 def _bills_settled(job: JobResult) -> ConditionResult:
