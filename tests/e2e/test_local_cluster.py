@@ -2,16 +2,17 @@
 
 import json
 import os
+import shutil
 import signal
+import urllib.request
 
 import pytest
 from tests.support.cluster import kill_everything, new_state
 
 from farthing.errors import LocalClusterError
-from farthing.local import cgroups, processes
-from farthing.local.buildah import buildah
+from farthing.local import cgroups, images, processes
 from farthing.local.down import down
-from farthing.local.images import build_and_push
+from farthing.local.paths import checkout
 from farthing.local.rate import load_rate
 from farthing.local.shell import wait_until
 from farthing.local.teardown import kill_shims
@@ -24,8 +25,21 @@ NAMESPACE = "local-cluster"
 
 
 @pytest.fixture(scope="module")
-def image(cluster):
-    return build_and_push(cluster, "operator")
+def frozen_checkout(tmp_path_factory):
+    """A copy of what images are made of, so that nobody's editing makes another image half-way."""
+    root, copy = checkout(), tmp_path_factory.mktemp("checkout")
+    for name in ("Dockerfile", ".dockerignore", "pyproject.toml", "constraints.txt"):
+        shutil.copy2(root / name, copy)
+    for name in ("operator", "trainer_image", "scripts"):
+        shutil.copytree(root / name, copy / name)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(images, "checkout", lambda: copy)
+        yield copy
+
+
+@pytest.fixture(scope="module")
+def image(cluster, frozen_checkout):
+    return images.build_and_push(cluster, "operator")
 
 
 @pytest.fixture
@@ -84,6 +98,16 @@ def wait_for_phase(cluster, name, want, seconds=90):
 
 def log_of(cluster, name):
     return cluster.kubectl("logs", name, "-n", NAMESPACE)
+
+
+def layers(cluster, reference):
+    """The digests of an image's layers, base first, as the registry lists them."""
+    registry, _, name = reference.partition("/")
+    repository, _, tag = name.partition(":")
+    kind = "application/vnd.oci.image.manifest.v1+json"
+    request = urllib.request.Request(f"http://{registry}/v2/{repository}/manifests/{tag}", headers={"Accept": kind})
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        return [layer["digest"] for layer in json.load(answer)["layers"]]
 
 
 def pids(cluster):
@@ -169,9 +193,18 @@ def test_up_again_changes_nothing(cluster):
 
 
 def test_the_same_content_is_the_same_image_and_is_pushed_once(cluster, image):
-    store_before = buildah(cluster.paths, "images", "--quiet", "--no-trunc").split()
-    assert build_and_push(cluster, "operator") == image
-    assert buildah(cluster.paths, "images", "--quiet", "--no-trunc").split() == store_before
+    assert images.build_and_push(cluster, "operator") == image
+
+
+def test_a_change_of_code_moves_one_small_layer(cluster, image, frozen_checkout):
+    before = layers(cluster, image)
+    with (frozen_checkout / "operator" / "farthing" / "units.py").open("a") as code:
+        code.write("# changed\n")
+    changed = images.build_and_push(cluster, "operator")
+    assert changed != image
+    after = layers(cluster, changed)
+    assert after[:-1] == before[:-1]
+    assert after[-1] != before[-1]
 
 
 def test_the_node_offers_slots_that_were_measured(cluster):

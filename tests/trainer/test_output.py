@@ -46,13 +46,14 @@ def test_the_output_has_the_weights_of_the_last_checkpoint(finished: Home):
 def test_the_output_s_own_loss_is_the_reported_one(finished: Home):
     """transformers' loss over the same text agrees with ours, so neither the head nor the shift is wrong."""
     from farthing_trainer.data import open_split
+    from farthing_trainer.evaluate import spread
     from farthing_trainer.prepared import find_product
 
     config = finished.config()
     folder, product = find_product(config.data)
     held_out = open_split(folder, product, product.validation, 32, finished.path)
     model, _ = load(finished.path / "output")
-    rows = torch.stack([torch.from_numpy(held_out._stream.slice(i * 32, 33)) for i in range(min(8, len(held_out)))])
+    rows = torch.stack([torch.from_numpy(held_out._stream.slice(int(i) * 32, 33)) for i in spread(8, len(held_out))])
     with torch.no_grad():
         loss = float(model(rows, labels=rows).loss)
     reported = landed_progress(finished).validation_loss

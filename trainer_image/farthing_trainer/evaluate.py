@@ -23,8 +23,12 @@ class Evaluation:
 def evaluate(
     model: Model, held_out: Sequences, count: int, micro_batch: int, bytes_per_token: float | None, gang: Gang
 ) -> Evaluation:
-    """The mean over the first `count` held-out sequences, shared out over the gang; all ranks make equally many forwards."""
-    batches = np.array_split(np.arange(min(count, len(held_out))), math.ceil(min(count, len(held_out)) / micro_batch))
+    """The mean over `count` held-out sequences, shared out over the gang; all ranks make equally many forwards.
+
+    They lie evenly over the whole split: the first ones would be the first few documents, which may be of one kind.
+    """
+    chosen = spread(count, len(held_out))
+    batches = np.array_split(chosen, math.ceil(len(chosen) / micro_batch))
     rounds = math.ceil(len(batches) / gang.world)
     total = tokens = 0.0
     model.eval()
@@ -40,6 +44,12 @@ def evaluate(
     total, tokens = gang.sum([total, tokens])
     loss = total / tokens
     return Evaluation(loss, int(tokens), loss / math.log(2) / bytes_per_token if bytes_per_token else None)
+
+
+def spread(count: int, available: int) -> np.ndarray:
+    """At most `count` indices, evenly over range(available)."""
+    taken = min(count, available)
+    return np.arange(taken) * available // taken
 
 
 def _loss(model: Model, held_out: Sequences, batch: np.ndarray, device: torch.device) -> torch.Tensor:

@@ -47,9 +47,7 @@ class ClusterWorld:
         self._known: set[tuple[str, str]] = set()
         self._join(attempts, trainers, recorder, metrics)
 
-    def _join(
-        self, attempts: ClusterAttempts, trainers: Trainers, recorder: ClusterRecorder, metrics: OperatorMetrics
-    ) -> None:
+    def _join(self, attempts: ClusterAttempts, trainers: Trainers, recorder: ClusterRecorder, metrics: OperatorMetrics) -> None:
         """The other ports, handed on as they are."""
         self.open_attempt, self.release = attempts.open_attempt, attempts.release
         self.lower_deadline, self.append_quote = attempts.lower_deadline, attempts.append_quote

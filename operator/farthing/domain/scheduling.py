@@ -19,7 +19,9 @@ class Candidate:
     plans: tuple[Plan, ...]
     """Best first; only those that its budget, its pools and its namespace allow."""
     value_seconds: float
-    """Seconds of gang time that the job still wants to run: the gain of starting it."""
+    """Seconds of gang time that the job still wants to run."""
+    ready: bool = True
+    """False: its prepare attempt is still open. Nothing of it starts now; room is kept for the gang that comes next."""
 
 
 @dataclass(frozen=True, slots=True)

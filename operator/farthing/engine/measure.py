@@ -6,6 +6,7 @@ from farthing.domain.plan import Plan
 from farthing.domain.planning import Measurement
 from farthing.domain.snapshot import Attempt, JobView, Snapshot
 from farthing.engine.opening import plan_of
+from farthing.ledger.report import STARTING_PHASES
 from farthing.units import parse_amount, parse_time
 
 
@@ -71,6 +72,22 @@ def measured_in_all(view: JobView, plan: Plan) -> dict[str, float]:
         "seconds": float(sum(interval.seconds for each in settled for interval in each.record.status.intervals)) or None,
     }
     return {name: value for name, value in values.items() if value is not None}
+
+
+def startup_seconds(view: JobView) -> float | None:
+    """Bound to first step, of the newest train attempt that made one; prepare starts without torch and says nothing."""
+    for attempt in reversed(view.attempts):
+        if attempt.record.spec.stage == "Train" and (seconds := _startup(attempt) or _running_startup(attempt)) is not None:
+            return seconds
+    return None
+
+
+def _running_startup(attempt: Attempt) -> float | None:
+    """The same of an attempt that still runs: from its first bind to its trainer's first step, as its report has it."""
+    bound, progress = attempt.first_bound_at, attempt.progress
+    if bound is None or progress is None or progress.phase in STARTING_PHASES:
+        return None
+    return max(0.0, (parse_time(progress.started) - bound).total_seconds()) + progress.seconds.startup
 
 
 def _startup(attempt: Attempt) -> float | None:

@@ -32,6 +32,7 @@ PREPARE_SHM = 64 * MIB
 MAX_CANDIDATES = 32
 """Plans of one job that a policy is shown, best first."""
 P90 = 0.9
+_ATTEMPT_STATES = frozenset({State.OPENED, State.STARTING, State.RUNNING, State.STOPPING, State.ENDING})
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +100,26 @@ def _case(view: JobView, snapshot: Snapshot, planner: Planner, settings: Setting
         intent = intend(view, books, snapshot, planner, settings, known)
         ending = ending_of(view, books, intent.exhausted)
         state = state_of(view, ending, intent.problem or intent.exhausted)
+    elif _being_prepared(view, state):
+        intent = Intent(plans=_plans_after(view, snapshot, planner, known))
     return Case(view, books, intent, ending, state)
+
+
+def _being_prepared(view: JobView, state: State) -> bool:
+    attempt = view.open_attempt
+    wanted = state in _ATTEMPT_STATES and not view.job.spec.suspend
+    return wanted and attempt is not None and attempt.record.spec.stage == "Prepare"
+
+
+def _plans_after(view: JobView, snapshot: Snapshot, planner: Planner, known: Sequence[Measurement]) -> PlanSet | None:
+    """What will train once the open prepare attempt is over: planned as if its hold were free already."""
+    settled = replace(view, attempts=tuple(attempt for attempt in view.attempts if not attempt.open))
+    if problem_of(settled, snapshot) is not None:
+        return None
+    try:
+        return planner(_request(settled, standing(settled, snapshot.now), snapshot, known))
+    except UserError:
+        return None  # said of the job itself as soon as its attempt is over and it asks for a plan
 
 
 def intend(

@@ -7,6 +7,7 @@ from farthing.api import GPUNodePoolStatus
 from farthing.api.conditions import Condition, ConditionType, Reason, find
 from farthing.catalog import accelerator
 from farthing.domain.snapshot import PoolView
+from farthing.engine.measure import startup_seconds
 from farthing.engine.planning import Case
 from farthing.errors import UserError
 from farthing.units import format_time
@@ -49,9 +50,9 @@ def _startup(view: PoolView, cases: Sequence[Case]) -> str | None:
     """Bound to first step, smoothed over the attempts of this pool that made one, oldest first."""
     smoothed: float | None = None
     for case in cases:
-        if case.view.measured_startup is None or case.view.attempts[-1].record.spec.pool != view.name:
+        newest = startup_seconds(case.view)
+        if newest is None or case.view.attempts[-1].record.spec.pool != view.name:
             continue
-        newest = case.view.measured_startup
         smoothed = newest if smoothed is None else (1 - SMOOTHING) * smoothed + SMOOTHING * newest
     if smoothed is None:
         return None

@@ -7,8 +7,9 @@ from farthing.domain.plan import Allocation, Plan
 from farthing.domain.scheduling import Candidate, NodeCapacity, PoolCapacity, RunningGang, SchedulingView
 from farthing.domain.snapshot import Attempt, JobView, PoolView, Snapshot
 from farthing.engine.lifecycle import State
+from farthing.engine.measure import startup_seconds
 from farthing.engine.opening import plan_of
-from farthing.engine.planning import Case
+from farthing.engine.planning import MAX_CANDIDATES, Case
 from farthing.scheduler.feasibility import place
 from farthing.scheduler.urgency import urgency
 from farthing.units import parse_time
@@ -18,11 +19,12 @@ STOPPING_STATES = frozenset({State.STOPPING, State.ENDING, State.DELETED})
 
 def scheduling_view(snapshot: Snapshot, cases: Sequence[Case]) -> SchedulingView:
     """Everything that a policy decides on. Gangs of jobs that are gone hold what they hold until they have ended."""
-    waiting = [case for case in cases if case.state in (State.NEW, State.QUEUED) and case.intent.candidates]
+    waiting = [case for case in cases if case.view.open_attempt is None and case.intent.candidates]
+    prepared = [case for case in cases if case.view.open_attempt is not None and case.intent.plans and case.intent.plans.plans]
     holding = [(case, attempt) for case in cases if (attempt := case.view.open_attempt) is not None]
     return SchedulingView(
         now=snapshot.now,
-        candidates=tuple(_candidate(case, snapshot) for case in waiting),
+        candidates=tuple(_candidate(case, snapshot) for case in (*waiting, *prepared)),
         running=tuple(_gang(case, attempt) for case, attempt in holding if case.state is not State.ENDING),
         pools=tuple(PoolCapacity(view.name, _ready(view)) for view in snapshot.pools),
     )
@@ -44,7 +46,8 @@ def _ready(view: PoolView) -> tuple[NodeCapacity, ...]:
 
 
 def _candidate(case: Case, snapshot: Snapshot) -> Candidate:
-    plans = tuple(each.plan for each in case.intent.candidates)
+    ready = case.view.open_attempt is None
+    plans = tuple(each.plan for each in case.intent.candidates) if ready else _following(case)
     meta = case.view.job.metadata
     created = parse_time(meta.creation_timestamp) if meta.creation_timestamp else snapshot.now
     deadline = case.view.job.spec.budget.deadline
@@ -61,7 +64,13 @@ def _candidate(case: Case, snapshot: Snapshot) -> Candidate:
         ),
         plans=plans,
         value_seconds=_value(case, plans[0]),
+        ready=ready,
     )
+
+
+def _following(case: Case) -> tuple[Plan, ...]:
+    """The plans of the training that follows an open prepare attempt."""
+    return () if case.intent.plans is None else case.intent.plans.plans[:MAX_CANDIDATES]
 
 
 def _value(case: Case, plan: Plan) -> float:
@@ -83,7 +92,7 @@ def _window_end(case: Case, snapshot: Snapshot) -> datetime | None:
 def _gang(case: Case, attempt: Attempt) -> RunningGang:
     view, plan = case.view, plan_of(attempt.record)
     meta = view.job.metadata
-    startup = view.measured_startup or (plan.startup_seconds.value if plan is not None else 0.0)
+    startup = startup_seconds(view) or (plan.startup_seconds.value if plan is not None else 0.0)
     return RunningGang(
         key=view.key,
         attempt=attempt.name,

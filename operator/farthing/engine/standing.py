@@ -27,7 +27,7 @@ OWN_MOUNTS = ("/etc/farthing", "/checkpoints", "/dev/shm")  # noqa: S108 - paths
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """The books of one job. `tokens_done` is the surviving lineage, `seconds_left` counts to the deadline (None without one)."""
+    """The books of one job. `tokens_done`: the surviving lineage; `seconds_left`: to the deadline, None without one."""
 
     balance: Balance
     retry: RetryDecision

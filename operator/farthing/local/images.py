@@ -13,7 +13,7 @@ from farthing.local.buildah import build, buildah, builder
 from farthing.local.cluster import LocalCluster
 from farthing.local.containerd import containerd_client
 from farthing.local.paths import Paths, checkout, invoker
-from farthing.local.pruning import prune_builder, prune_containerd, prune_registry
+from farthing.local.pruning import prune
 from farthing.local.shell import run
 
 Which = Literal["operator", "trainer"]
@@ -40,9 +40,7 @@ def build_and_push(cluster: LocalCluster, which: Which, progress: Callable[[str]
         push(paths, identifier, reference)
         progress(f"unpacking {reference} on the node")
         preload(paths, reference)
-        prune_builder(paths, which, tag)
-        prune_registry(paths, f"farthing/{which}", tag)
-        prune_containerd(paths, f"/farthing/{which}", tag)
+        prune(paths, f"farthing/{which}")
     return reference
 
 

@@ -3,9 +3,12 @@
 For each job in that order, the first of these that applies:
 1. its best plan that fits now starts, unless that would delay a job before it (which is what makes backfilling harmless);
 2. a better plan fits as soon as gangs that are stopping already have left: it waits those seconds, and preempts nobody;
-3. gangs of lower priority whose end makes room are asked to stop, the set that loses the least work, where the gain (the gang
-   time that the job wants) exceeds twice the start-up of all that have to start again;
+3. gangs of lower priority whose end makes room are asked to stop, the set that loses the least work, where the gain (the
+   waiting that it is spared, in accelerator-seconds) exceeds twice the start-up of all that have to start again;
 4. it waits, and room is kept for it from the earliest second at which running gangs leave enough.
+
+A job whose prepare attempt is still open starts nothing, but room is kept for the gang that follows: gangs that left for its
+sake do not come back in between.
 
 It never waits for a better plan while a worse one fits and no gang is stopping: a plan that runs now is worth more than one
 that may run later, and a later release may rescale it.
@@ -60,6 +63,8 @@ def _rank(candidate: Candidate) -> tuple[object, ...]:
 def _turn(candidate: Candidate, running: list[RunningGang], outlook: Outlook) -> _Turn:
     if not candidate.plans:
         return _wait(candidate, outlook, "no plan fits its budget and its pools")
+    if not candidate.ready:
+        return _keep_room(candidate, running, outlook)
     now, soon = _first_start(candidate, outlook), _first_start(candidate, outlook.emptied())
     if now is not None and (soon is None or now <= soon):
         return _start(candidate, candidate.plans[now], outlook)
@@ -94,6 +99,14 @@ def _start(candidate: Candidate, plan: Plan, outlook: Outlook) -> _Turn:
     return _Turn((start,), outlook.starting(candidate.key, plan.allocation, _lasts(candidate, plan)))
 
 
+def _keep_room(candidate: Candidate, running: list[RunningGang], outlook: Outlook) -> _Turn:
+    """Room for the gang that follows an open prepare attempt, which is about to leave."""
+    after = outlook.stopping(gang.attempt for gang in running if gang.key == candidate.key)
+    plan = candidate.plans[0]
+    kept = after.reserving(candidate.key, plan.allocation, after.earliest(plan.allocation))
+    return _wait(candidate, kept, f"is being prepared; room is kept for {_gang(plan.allocation)}", plan)
+
+
 def _wait_for_stopping(candidate: Candidate, plan: Plan, outlook: Outlook) -> _Turn:
     reason = f"waits for gangs that are stopping already: then its gang of {_gang(plan.allocation)} fits"
     return _wait(candidate, outlook.reserving(candidate.key, plan.allocation, 0.0), reason, plan)
@@ -107,19 +120,19 @@ def _preempt(candidate: Candidate, running: list[RunningGang], outlook: Outlook)
         victims = cheapest(plan.allocation, lower, outlook, name=candidate.key, lasts=_lasts(candidate, plan))
         if victims is None:
             continue
-        gain, cost = _gain(candidate, plan), _restart_cost(plan, victims)
+        gain, cost = _gain(plan, outlook), _restart_cost(plan, victims)
         if gain > GAIN_FACTOR * cost:
             return _stop(candidate, plan, victims, outlook)
         refusals.append(
-            f"stopping {_names(victims)} would gain {gain:.0f} accelerator-seconds, no more than"
+            f"stopping {_names(victims)} would spare {gain:.0f} accelerator-seconds of waiting, no more than"
             f" {GAIN_FACTOR:g} × the {cost:.0f} of starting again"
         )
     return _wait_for_capacity(candidate, outlook, refusals)
 
 
-def _gain(candidate: Candidate, plan: Plan) -> float:
-    """Accelerator-seconds that the job wants to run with this plan."""
-    return candidate.value_seconds * plan.allocation.accelerators
+def _gain(plan: Plan, outlook: Outlook) -> float:
+    """Accelerator-seconds of waiting that the job is spared: until running gangs would leave room by themselves."""
+    return outlook.earliest(plan.allocation) * plan.allocation.accelerators
 
 
 def _restart_cost(plan: Plan, victims: tuple[RunningGang, ...]) -> float:
@@ -129,15 +142,15 @@ def _restart_cost(plan: Plan, victims: tuple[RunningGang, ...]) -> float:
 
 
 def _stop(candidate: Candidate, plan: Plan, victims: tuple[RunningGang, ...], outlook: Outlook) -> _Turn:
-    gain, cost, lost = _gain(candidate, plan), _restart_cost(plan, victims), sum(map(loss, victims))
+    gain, cost, lost = _gain(plan, outlook), _restart_cost(plan, victims), sum(map(loss, victims))
     numbers = _numbers(candidate, plan) | {
         "gain": f"{gain:.0f}",
         "restartCost": f"{cost:.0f}",
         "loss": f"{lost:.0f}",
     }
     reason = (
-        f"makes room for {candidate.key} (priority {candidate.priority}, {_gang(plan.allocation)}): gains {gain:.0f}"
-        f" accelerator-seconds for {cost:.0f} of start-up; {lost:.0f} are lost with {_names(victims)}"
+        f"makes room for {candidate.key} (priority {candidate.priority}, {_gang(plan.allocation)}): spares it {gain:.0f}"
+        f" accelerator-seconds of waiting for {cost:.0f} of start-up; {lost:.0f} are lost with {_names(victims)}"
     )
     preempts = tuple(
         Preempt(gang.key, gang.attempt, candidate.key, reason, numbers | {"priority": str(gang.priority)}) for gang in victims

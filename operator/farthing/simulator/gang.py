@@ -34,6 +34,8 @@ class Gang:
     terminated_at: datetime | None = None
     ended_at: datetime | None = None
     deadline_hit: bool = False
+    unseen_end: datetime | None = None
+    """When the processes ended while their node was out of sight: told when it returns."""
 
     @classmethod
     def created(
@@ -74,11 +76,30 @@ class Gang:
         """Everybody's part until `now`."""
         self._start(now, place)
         if self.pods and all(pod.node is not None and not reachable(pod.node) for pod in self.pods):
-            return  # kubelet, and whatever it would report, is out of sight
+            self._out_of_sight(now)
+            return
+        self._reveal()
         self._deadlines(now)
         self._run(now)
         self._grace(now)
         self._finish(now)
+
+    def _out_of_sight(self, now: datetime) -> None:
+        """The kubelet is dead: no signal arrives and nothing is reported, but trainer and supervisor live on."""
+        if self.alive and self._job_late(now):
+            self.deadline_hit = True
+            self.terminate(now)
+        if self.trainer is not None and self.trainer.exit_code is None:
+            self.trainer.tick(now, parse_quantity(self._memory()))
+            self._supervise(now)
+            self.durable = self.trainer.durable
+            self.unseen_end = None if self.trainer.exit_code is None else now
+
+    def _reveal(self) -> None:
+        """The kubelet is back and tells the true time."""
+        if self.unseen_end is not None and self.trainer is not None and self.trainer.exit_code is not None:
+            self._exit(self.unseen_end, self.trainer.exit_code)
+            self.unseen_end = None
 
     def terminate(self, now: datetime) -> None:
         """The pods are deleted: SIGTERM now, SIGKILL after the grace."""

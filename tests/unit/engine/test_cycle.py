@@ -3,11 +3,11 @@
 from decimal import Decimal
 
 import pytest
+from tests.support.lives import Life, a_cluster, a_job, a_pool, an_account
+
 from farthing.api.conditions import ConditionType, Reason, find, is_true
 from farthing.domain.outcome import Outcome
 from farthing.simulator.trainer import Behaviour
-
-from tests.support.lives import Life, a_cluster, a_job, a_pool, an_account
 
 RUNGS = pytest.mark.parametrize("native_gangs", [True, False], ids=["native gangs", "suspended Job"])
 

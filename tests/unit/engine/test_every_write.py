@@ -1,12 +1,12 @@
-"""The operator dies at each write of a life with start, preemption, resume, landing and deletion: the same end, the same bill."""
+"""The operator dies at each write of a life with start, preemption, resume, landing, deletion: the same end, the same bill."""
 
 from dataclasses import dataclass
 
 import pytest
+from tests.support.lives import PERIOD, Life, a_cluster, a_job, an_account
+
 from farthing.settings import Settings
 from farthing.simulator.faults import Crash, OperatorDied
-
-from tests.support.lives import PERIOD, Life, a_cluster, a_job, an_account
 
 QUICK = Settings.model_validate({"cycle": {"progressThrottle": 600}})
 """Fast numbers are the least interesting writes."""

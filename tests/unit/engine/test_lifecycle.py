@@ -1,6 +1,7 @@
 """The lifecycle is total, and each cell is what the design says."""
 
 import pytest
+
 from farthing.engine.lifecycle import TABLE, Observation, State, Step, next_step
 
 IDLE = (State.NEW, State.QUEUED, State.INVALID, State.SUSPENDED, State.COMPLETE, State.FAILED)

@@ -10,15 +10,15 @@ from typing import Any
 
 import pytest
 import yaml
+from tests.support.lives import START, Life, a_cluster, a_job
+from tests.support.starts import start
+
 from farthing.contract.names import FINALIZER_LEDGER, LABEL_ATTEMPT
 from farthing.domain.decision import OpenAttempt
 from farthing.engine.manifests import ManifestContext, Manifests, attempt_manifests
 from farthing.engine.opening import annotations, reopened
 from farthing.settings import Settings
 from farthing.units import format_time
-
-from tests.support.lives import START, Life, a_cluster, a_job
-from tests.support.starts import start
 
 DATA = Path(__file__).parents[2] / "data"
 TEMPLATE: dict[str, Any] = {

@@ -7,16 +7,16 @@ import asyncio
 from datetime import timedelta
 from decimal import Decimal
 
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from tests.support.lives import PERIOD, Life, a_cluster, a_job, an_account
+
 from farthing.api.amounts import Axis
 from farthing.domain.snapshot import Snapshot
 from farthing.ledger.balance import balance
 from farthing.simulator.faults import Crash, OperatorDied
 from farthing.simulator.trainer import Behaviour
-from hypothesis import settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-
-from tests.support.lives import PERIOD, Life, a_cluster, a_job, an_account
 
 LIMIT = Decimal("0.06")
 ACCOUNT = Decimal("0.10")
@@ -30,6 +30,8 @@ class Farm(RuleBasedStateMachine):
         super().__init__()
         self.life = Life(a_cluster(slots=3))
         self.stale: Snapshot | None = None
+        self.kubelet_died = False
+        """Kubelet and supervisor failing together is beyond the promise (it is reported, never hidden)."""
 
     @initialize(native=st.booleans(), obeys=st.booleans(), supervised=st.booleans())
     def begin(self, native: bool, obeys: bool, supervised: bool) -> None:
@@ -76,6 +78,7 @@ class Farm(RuleBasedStateMachine):
 
     @rule(reachable=st.booleans())
     def the_kubelet_dies_or_returns(self, reachable: bool) -> None:
+        self.kubelet_died = self.kubelet_died or not reachable
         self.life.cluster.set_reachable("node-0", reachable=reachable)
 
     @rule()
@@ -110,10 +113,10 @@ class Farm(RuleBasedStateMachine):
         for key, gang in self.life.cluster.gangs.items():
             record = self.life.cluster.records[key]
             bound = min((pod.bound_at for pod in gang.pods if pod.bound_at is not None), default=None)
-            if bound is None or not gang.alive or gang.trainer is None:
+            if bound is None or gang.trainer is None or gang.trainer.exit_code is not None:
                 continue
-            seen = self.life.cluster.nodes[gang.pods[0].node or ""].reachable
-            if gang.behaviour.supervised and seen:
+            assert record.status.phase == "Open" or gang.job is None
+            if gang.behaviour.supervised or not self.kubelet_died:
                 assert now <= bound + timedelta(seconds=record.spec.ends.hard)
 
     def teardown(self) -> None:
@@ -133,7 +136,9 @@ class Farm(RuleBasedStateMachine):
         account = cluster.accounts.get("default/team-a")
         if account is not None:
             charges = [record.status.charged for record in cluster.records.values() if record.status.charged is not None]
-            assert Decimal(account.status.settled.cost or "0") == sum((Decimal(each.cost or "0") for each in charges), Decimal(0))
+            assert Decimal(account.status.settled.cost or "0") == sum(
+                (Decimal(each.cost or "0") for each in charges), Decimal(0)
+            )
             assert account.status.holds == []
 
     def _create(self, name: str) -> None:

@@ -4,10 +4,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from tests.support.lives import Life, a_cluster, a_job, a_pool, an_account
+
 from farthing.api.conditions import ConditionType, Reason, find, is_true
 from farthing.simulator.cluster import Cluster
-
-from tests.support.lives import Life, a_cluster, a_job, a_pool, an_account
 
 Change = Callable[[Cluster], object]
 

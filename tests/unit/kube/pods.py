@@ -1,5 +1,4 @@
-"""Pods and Jobs as a 1.37 API server returned them, cut to the members that matter: one for each row of the table in
-docs "Job with finalizer, deadlines and policies"."""
+"""Pods and Jobs as a 1.37 API server returned them, cut to the members that matter: one for each way in which a pod ends."""
 
 import copy
 from typing import Any

@@ -28,12 +28,16 @@ localhost:5000/elsewhere/trainer:old   oci       sha256:ddd3    1.0 GiB  linux/a
 
 def test_an_older_image_goes_under_all_its_names_and_no_other_does():
     want = ["localhost:4999/farthing/trainer:old", "localhost:4999/farthing/trainer@sha256:ddd0", "sha256:1d0"]
-    assert parse_outdated(LISTING, "/farthing/trainer", "new") == want
+    assert parse_outdated(LISTING, "farthing/trainer", ["new"]) == want
+
+
+def test_the_one_before_stays_too():
+    assert parse_outdated(LISTING, "farthing/trainer", ["new", "old"]) == []
 
 
 def test_the_same_image_under_an_earlier_port_stays():
     listing = LISTING.replace("trainer:old    oci       sha256:ddd0", "trainer:new    oci       sha256:ddd1")
-    assert "localhost:4999/farthing/trainer:new" not in parse_outdated(listing, "/farthing/trainer", "new")
+    assert "localhost:4999/farthing/trainer:new" not in parse_outdated(listing, "farthing/trainer", ["new"])
 
 
 def test_behind_a_proxy_the_build_alone_gets_the_certificates(tmp_path):

@@ -82,8 +82,8 @@ def test_it_preempts_for_a_higher_priority() -> None:
     assert isinstance(wait, Wait)
     assert (preempt.key, preempt.attempt, preempt.for_key) == ("team/b", "b-1", "urgent")
     assert preempt.reason == (
-        "makes room for urgent (priority 5, 2 pods of 1 on cpu): gains 1200 accelerator-seconds for 40 of start-up;"
-        " 25 are lost with b-1"
+        "makes room for urgent (priority 5, 2 pods of 1 on cpu): spares it 2000 accelerator-seconds of waiting for 40"
+        " of start-up; 25 are lost with b-1"
     )
     assert preempt.numbers["restartCost"] == "40"
     assert wait.reason == "waits for b-1 to stop: then its gang of 2 pods of 1 on cpu fits"
@@ -103,13 +103,29 @@ def test_it_never_preempts(facts: dict[str, object], what: str) -> None:
 
 
 def test_it_never_preempts_for_a_gain_of_no_more_than_twice_the_start_up() -> None:
-    """Gain 2 × value; start-up 2 × 10 of its own and 2 × 10 of the victim's."""
-    running, nodes = [gang("b-1", "n", "n")], pool(node("n", 0, 2))
-    (verdict,) = decide(view([candidate("u", priority=5, value_seconds=40.0)], running, nodes))
+    """Gain 2 × the seconds it would wait; start-up 2 × 10 of its own and 2 × 10 of the victim's."""
+    nodes, job = pool(node("n", 0, 2)), candidate("u", priority=5)
+    (verdict,) = decide(view([job], [gang("b-1", "n", "n", remaining_seconds=40.0)], nodes))
     assert isinstance(verdict, Wait)
-    assert "stopping b-1 would gain 80 accelerator-seconds, no more than 2 × the 40 of starting again" in verdict.reason
-    assert "room is expected in 16m40s" in verdict.reason
-    assert len(decide(view([candidate("u", priority=5, value_seconds=40.5)], running, nodes))) == 2
+    refusal = "stopping b-1 would spare 80 accelerator-seconds of waiting, no more than 2 × the 40 of starting again"
+    assert refusal in verdict.reason
+    assert "room is expected in 40s" in verdict.reason
+    assert len(decide(view([job], [gang("b-1", "n", "n", remaining_seconds=40.5)], nodes))) == 2
+
+
+def test_room_is_kept_for_the_gang_that_follows_a_prepare_attempt() -> None:
+    preparing = candidate("team/u", plan(pods=2), priority=5, ready=False)
+    own = gang("u-1", "n", priority=5, remaining_seconds=400.0)
+    waiting = candidate("team/b", plan(pods=1))
+    verdicts = decide(view([waiting, preparing], [own], pool(node("n", 1, 2))))
+    assert [type(each) for each in verdicts] == [Wait, Wait]
+    assert verdicts[0].reason == "is being prepared; room is kept for 2 pods of 1 on cpu"
+    assert "would delay team/u" in verdicts[1].reason
+
+
+def test_a_job_that_is_being_prepared_stops_nobody_yet() -> None:
+    preparing = candidate("team/u", plan(pods=2), priority=5, ready=False)
+    assert brief(view([preparing], [gang("b-1", "n")], pool(node("n", 1, 2)))) == [("Wait", "team/u")]
 
 
 def test_it_stops_the_gangs_that_lose_the_least() -> None:

@@ -110,9 +110,11 @@ def test_preempted_gangs_are_lower_willing_and_worth_it_and_their_end_makes_room
     running = {one.attempt: one for one in asked.running}
     wanting = {one.key: one for one in asked.candidates}
     sets: dict[str, list[RunningGang]] = defaultdict(list)
+    told: dict[str, dict[str, str]] = {}
     for verdict in verdicts:
         if isinstance(verdict, Preempt):
             sets[verdict.for_key].append(running[verdict.attempt])
+            told[verdict.for_key] = verdict.numbers
     stopped = [victim for victims in sets.values() for victim in victims]
     assert len({victim.attempt for victim in stopped}) == len(stopped), "nobody is stopped twice"
     nodes = {one.name: Outlook.of(asked).emptied().now(one.name) for one in asked.pools}
@@ -131,11 +133,9 @@ def test_preempted_gangs_are_lower_willing_and_worth_it_and_their_end_makes_room
         fitting = [one for one in wanted.plans if one.allocation.pool == pool_name and place(one.allocation, nodes[pool_name])]
         assert fitting
         restarts = sum(victim.restart_seconds * victim.allocation.accelerators for victim in victims)
-        assert any(
-            wanted.value_seconds * one.allocation.accelerators
-            > GAIN_FACTOR * (one.startup_seconds.value * one.allocation.accelerators + restarts)
-            for one in fitting
-        )
+        gain, cost = (float(told[key][name]) for name in ("gain", "restartCost"))
+        assert gain + 1 > GAIN_FACTOR * cost - 1
+        assert cost >= restarts - 1  # whole numbers are told
 
 
 @given(any_view())
