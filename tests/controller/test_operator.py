@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from tests.controller.conftest import OPERATOR_NAMESPACE, new_namespace
 from tests.support.manifests import JOB, changed
-from tests.support.operator import Operator, chart_kubeconfig, operator
+from tests.support.operating import Operator, chart_kubeconfig, operator
 from tests.support.waiting import until
 
 from farthing.api import BudgetedTrainingJob, SpendRecord

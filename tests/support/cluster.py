@@ -49,7 +49,8 @@ def cluster() -> Iterator[LocalCluster]:
         kill_everything(made)
     finally:
         down(with_state, progress=print)
-    assert before.difference(machine.look()) == {}
+    if left := before.difference(machine.look()):
+        pytest.fail(f"`down` left the machine different: {left}")
 
 
 def kill_everything(made: LocalCluster) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 from farthing.local.cgroups import MOUNT
 from farthing.local.processes import command_line
 
-COMPONENTS = re.compile(r"containerd|docker-registry|coredns|kwok|kube|etcd|farthing.*pause|^/pause")
-"""First words of command lines that a cluster could leave."""
+NODE_PARTS = re.compile(r"containerd|docker-registry|coredns|^/pause$")
+"""First words of command lines of what only a node has; control planes may stand beside it."""
 
 VOLATILE = re.compile(r"count|random|nf_conntrack_(max|buckets)|neigh/|stat_|route/flush|_delay$")
 """Settings that change by themselves."""
@@ -69,7 +69,7 @@ def look() -> Machine:
 def _processes() -> list[str]:
     """Command lines without their pids."""
     lines = (command_line(int(folder.name)) for folder in Path("/proc").glob("[0-9]*"))
-    return [" ".join(words) for words in lines if words and COMPONENTS.search(words[0])]
+    return [" ".join(words) for words in lines if words and NODE_PARTS.search(words[0])]
 
 
 def _firewall(command: str) -> list[str]:

@@ -4,6 +4,7 @@ Shapes: B sequences of a micro-batch, S tokens of a sequence, H hidden width, V 
 """
 
 import logging
+import os
 from functools import partial
 from typing import Any
 
@@ -128,6 +129,7 @@ def _check(strategy: StrategyConfig, gang: Gang) -> None:
     if strategy.precision == "bfloat16" and gang.device.type == "cuda" and not torch.cuda.is_bf16_supported():
         raise BadInput("strategy.precision", "bfloat16", "this device has no bf16; use float32")
     if strategy.deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS repeats itself only with a fixed workspace
         torch.use_deterministic_algorithms(True)
 
 

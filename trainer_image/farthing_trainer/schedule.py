@@ -53,7 +53,7 @@ def decide_landing(
     total = step + int(budget_left)
     if step + 1 < total - landing_length(total, schedule) + 1:
         return None
-    version = 1 if landing is None else landing.version + 1
+    version = 1 if landing is None else landing.version  # it rises only where one that has begun is cut
     last = step + int(min(left, budget_left))
     if landing is not None and landing.last_step == last:
         return None

@@ -32,7 +32,7 @@ from farthing.engine.manifests import ManifestContext, Manifests, attempt_manife
 from farthing.engine.planning import pool_of
 from farthing.engine.ports import World
 from farthing.engine.situations import stop_request
-from farthing.errors import Conflict, FarthingError, InsufficientBudget, Refused, Unreachable, UserError
+from farthing.errors import Conflict, FarthingError, LedgerError, Refused, Unreachable, UserError
 from farthing.settings import Settings
 from farthing.units import format_time
 
@@ -47,7 +47,7 @@ class Carried:
     refusal: Because | None = None
     """The API server said no: becomes Stalled."""
     trouble: FarthingError | None = None
-    """Conflict, Unreachable, or a race for an account lost: nothing is written about this job in this cycle."""
+    """Conflict, Unreachable, or what the books refuse (a race for an account lost): nothing is written about this job in this cycle."""
     deleted: bool = False
 
 
@@ -68,7 +68,7 @@ class Actor:
         for action in decision.actions:
             try:
                 view = await self._do(action, carried.view, self._target(action, decision))
-            except (Conflict, Unreachable, InsufficientBudget) as error:
+            except (Conflict, Unreachable, LedgerError) as error:
                 return replace(carried, trouble=error)
             except (Refused, UserError) as error:
                 return replace(carried, refusal=Because(Reason.REFUSED, str(error)))

@@ -18,6 +18,7 @@ from farthing.local.processes import find
 from farthing.local.shell import run, succeeds, wait_until
 
 SHIM = "containerd-shim-runc-v2"
+SHIM_SOCKETS = Path("/run/containerd/s")
 DEVICE_PLUGINS = Path("/var/lib/kubelet/device-plugins")
 
 
@@ -26,7 +27,7 @@ def remove_node(paths: Paths, baseline: Baseline) -> None:
     kill_shims(paths)
     cgroups.kill_all()
     delete_containers(paths)
-    remove_shim_sockets(paths)
+    remove_shim_sockets()
     remove_network_memory(paths)
     unmount_all([paths.state, paths.containerd_root])
     remove_links(paths)
@@ -59,10 +60,13 @@ def delete_containers(paths: Paths) -> None:
         run(["runc", "--root", root, "delete", "--force", container])
 
 
-def remove_shim_sockets(paths: Paths) -> None:
-    """The shims' sockets have fixed places in /run; the tasks' folders say which are ours."""
-    for address in paths.containerd_state.glob("io.containerd.runtime.v2.task/k8s.io/*/address"):
-        Path(address.read_text().strip().removeprefix("unix://")).unlink(missing_ok=True)
+def remove_shim_sockets() -> None:
+    """The shims' sockets have fixed places in /run. Those that nobody listens on any more belong to dead shims: to ours,
+    since they were just killed, or to one whose task containerd has forgotten after a crash."""
+    listening = {line.split()[-1] for line in Path("/proc/net/unix").read_text().splitlines()}
+    for socket in SHIM_SOCKETS.glob("*"):
+        if str(socket) not in listening:
+            socket.unlink()
 
 
 def remove_links(paths: Paths) -> None:
