@@ -3,7 +3,6 @@
 Shapes: B sequences of a micro-batch, S tokens of a sequence, H hidden width, V vocabulary.
 """
 
-import logging
 import os
 from functools import partial
 from typing import Any
@@ -20,8 +19,6 @@ from transformers.models.llama.modeling_llama import LlamaForCausalLM, LlamaRota
 from farthing.contract.runconfig import LoraConfig, StrategyConfig
 from farthing_trainer.errors import BadInput
 from farthing_trainer.gang import Gang
-
-log = logging.getLogger(__name__)
 
 
 class Model(nn.Module):

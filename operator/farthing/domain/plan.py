@@ -158,7 +158,7 @@ class PlanSet:
     marginals: Mapping[str, float] = field(default_factory=dict)
     """By limited axis (or `deadline`): change of the best plan's final loss per unit more of it, in nats; never positive.
 
-    Units: cost in its currency, acceleratorHours, single flops and tokens, deadline in seconds. Empty where no loss is predicted.
+    Units: cost in its currency, acceleratorHours, single flops and tokens, deadline in seconds. Empty where no loss is known.
     """
 
     @property

@@ -47,7 +47,7 @@ class Carried:
     refusal: Because | None = None
     """The API server said no: becomes Stalled."""
     trouble: FarthingError | None = None
-    """Conflict, Unreachable, or what the books refuse (a race for an account lost): nothing is written about this job in this cycle."""
+    """Conflict, Unreachable, or what the books refuse (a race for an account lost): the job's status stays as it is."""
     deleted: bool = False
 
 

@@ -60,8 +60,8 @@ def test_the_landing_begins_when_what_is_left_is_its_share_of_the_run():
 
 def test_a_budget_that_moves_before_the_landing_begins_moves_the_landing():
     known = landing_for(1000, PEAK, a_schedule())
-    moved = decide_landing(known, 395, budget_left=100, left=100, peak=PEAK, schedule=a_schedule())
-    assert moved == Landing(version=1, first_step=396, last_step=495, lr_at_first=PEAK)
+    moved = decide_landing(known, 396, budget_left=99, left=99, peak=PEAK, schedule=a_schedule())
+    assert moved == Landing(version=1, first_step=397, last_step=495, lr_at_first=PEAK)
 
 
 def test_a_lease_that_ends_inside_the_landing_cuts_it():
