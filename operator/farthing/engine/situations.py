@@ -63,7 +63,12 @@ def attempt_state(attempt: Attempt, request: RequestStatus | None) -> State:
     leaving = job is None or job.complete or job.failed or job.deleting or job.suspended
     if leaving or request is not None or any(pod.terminal for pod in attempt.pods):
         return State.STOPPING
-    return State.RUNNING if all_ready(attempt) else State.STARTING
+    return State.RUNNING if all_ready(attempt) or _underway(attempt) else State.STARTING
+
+
+def _underway(attempt: Attempt) -> bool:
+    """Whether its trainer got past loading: a gang that loses readiness later, by a dead kubelet or at its end, has started."""
+    return attempt.progress is not None and attempt.progress.phase not in ("Starting", "Loading")
 
 
 def over(attempt: Attempt) -> bool:
@@ -123,7 +128,7 @@ def attempt_observations(
     request = stop_request(view, attempt)
     yield from common_observations(attempt, settings, now, unwanted=unwanted)
     yield from _request_observations(attempt, request, settings, now)
-    if not all_ready(attempt) and now >= startup_deadline(attempt):
+    if not all_ready(attempt) and not _underway(attempt) and now >= startup_deadline(attempt):
         yield Observation.LATE
     if view.job.metadata.deletion_timestamp is not None:
         yield Observation.DELETE_WANTED
