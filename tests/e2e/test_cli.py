@@ -43,8 +43,13 @@ def test_why_tells_decisions_predictions_and_the_bill(farthing):
     assert yaml.safe_load(farthing("why", PATIENT, "-o", "yaml").stdout)["spendRecords"]
 
 
-def test_plan_asks_the_cluster_for_its_pools(farthing, setting):
-    plans = farthing("plan", "-f", str(setting.examples / "stdlib-lm.yaml"), "-o", "json")
+def test_plan_asks_the_cluster_for_its_pools(farthing, setting, tmp_path):
+    manifest = yaml.safe_load((setting.examples / "stdlib-lm.yaml").read_text())
+    manifest["metadata"]["name"] = "planned"  # stdlib-lm itself has spent its money
+    wanted = tmp_path / "planned.yaml"
+    wanted.write_text(yaml.safe_dump(manifest))
+
+    plans = farthing("plan", "-f", str(wanted), "--cluster", "-o", "json")
 
     assert plans.returncode == 0, plans.stderr
     assert json.loads(plans.stdout)["plans"]

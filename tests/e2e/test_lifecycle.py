@@ -15,8 +15,11 @@ from farthing.kube.resources import RECORDS, TRAINING_JOBS
 pytestmark = pytest.mark.e2e
 
 
-def named(name, tokens="200000"):
-    """An edit of an example's manifest: another name, another token budget, an output of its own."""
+def named(name, tokens="800000"):
+    """An edit of an example's manifest: another name, an output of its own, and a token budget that takes a minute.
+
+    Progress is written every 15 seconds: a shorter run may be over before it was seen to train.
+    """
 
     def change(manifest):
         manifest["metadata"]["name"] = name
