@@ -1,4 +1,4 @@
-"""Predictions beside measurements: of the machine from the newest attempt, of the whole run from the plan it started with."""
+"""Predictions beside measurements. What counts is what was predicted before anything of the job had trained."""
 
 from collections.abc import Mapping, Sequence
 
@@ -16,23 +16,28 @@ from farthing.engine.opening import plan_of
 from farthing.engine.plan_status import HIGH, LOW, predictions
 from farthing.units import format_bytes, format_count, format_duration, parse_quantity
 
-WHOLE_RUN = ("seconds", "cost", "tokens", "flops", "loss")
-"""Predicted for all that was left of the budget: a later attempt's plan predicts less, as there is less left."""
-
+RUN = ("seconds", "cost", "tokens", "flops", "loss")
+"""What the whole run came to: known when every train attempt is settled."""
 SHORT_SECONDS = 10.0
 """Times below this are shown with their fractions."""
 
 
 def estimates(plan: PlanStatus | None, records: Sequence[SpendRecord]) -> dict[str, Estimate]:
-    """By name. `plan` is the status' own; of the whole run the first train record's plan counts, beside all train records."""
-    found = dict(plan.predictions) if plan is not None else {}
+    """By name: the first train record's plan, made before anything was measured and with the whole budget ahead.
+
+    Beside it what all train attempts came to, and what the newest one measured of the machine (`plan` is the status' own).
+    Before an attempt has trained, the status' plan alone.
+    """
+    newest = dict(plan.predictions) if plan is not None else {}
     trained = [record for record in records if record.spec.stage == "Train"]
     first = plan_of(trained[0]) if trained else None
     if first is None:
-        return found
-    measured = whole_run(trained)
-    planned = {name: each for name, each in predictions(first).items() if name in WHOLE_RUN}
-    return found | {name: _estimate(each, measured.get(name)) for name, each in planned.items()}
+        return newest
+    whole = whole_run(trained)
+    of_machine: dict[str, float | None] = {
+        name: _plain(each.measured) for name, each in newest.items() if each.measured is not None and name not in RUN
+    }
+    return {name: _estimate(each, {**of_machine, **whole}.get(name)) for name, each in predictions(first).items()}
 
 
 def whole_run(trained: Sequence[SpendRecord]) -> Mapping[str, float | None]:

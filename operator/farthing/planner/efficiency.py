@@ -14,9 +14,10 @@ CPU_LINK_BANDWIDTH = 1.0e9
 """Bytes a second between two pods of one machine through gloo's sockets (assumed)."""
 CPU_MEMORY_BANDWIDTH = 1.0e10
 """Bytes a second of one slot, where the pool was not measured (assumed)."""
-CPU_GANG_EFFICIENCY = 0.6
+CPU_GANG_EFFICIENCY = 0.8
 """Share of the lone speed that each of several processes on one machine keeps: caches, stragglers, the node's own daemons. The
-trainer ran llama-1m at 9,400 tokens/s alone and at 3,240 to 3,320 in each of two workers, on two cores busy with other work."""
+trainer ran llama-1m at 9,400 tokens/s alone, and two workers together at 13,100 to 17,300 on two cores with nothing else to do
+(five attempts, docs/results/main-job.md); on two cores busy with other work they came to 6,500."""
 CPU_SIGMA = 0.35
 """Spread of tokens/s before any was measured: an idle machine is about half again as fast as a busy one."""
 

@@ -229,7 +229,7 @@ def test_the_whole_run_is_held_against_the_plan_that_it_started_with():
 
     found = estimates(running().status.plan, [BILL[1], first, BILL[2]])
 
-    assert found["memory"].measured == "950000000", "of the machine the status tells"
+    assert float(found["memory"].measured) == 950000000, "of the machine the status tells"
     assert float(found["cost"].value) == pytest.approx(planned.cost.value, rel=1e-5)
     assert found["cost"].measured == "0.05", "both train attempts, without prepare"
     assert found["seconds"].measured == "180"
