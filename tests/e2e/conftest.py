@@ -17,6 +17,11 @@ PATIENCE = 900.0
 """Seconds that any one thing may take on a machine that does ten others."""
 
 
+def pytest_collection_modifyitems(items):
+    """The tests that kill parts of the cluster come last: until then its operator and its images are left in peace."""
+    items.sort(key=lambda item: item.path.name == "test_local_cluster.py")
+
+
 @pytest.fixture(scope="session")
 def setting(tmp_path_factory):
     return Setting(root=checkout(), out=tmp_path_factory.mktemp("demo"))

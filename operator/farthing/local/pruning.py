@@ -1,7 +1,7 @@
 """Dropping images that newer builds replaced: an old trainer is 6 GB in the builder, 3 in the registry and 9 in containerd.
 
-The one before stays beside the current one, since pods of a job that is under way may still start from it. Layers that a kept
-image shares stay; a pod that runs from an old image is not disturbed.
+Some older ones stay, since pods of what is under way may still start from them. Layers that a kept image shares stay; a pod
+that runs from an old image is not disturbed.
 """
 
 import shutil
@@ -12,8 +12,9 @@ from farthing.local.containerd import containerd_client
 from farthing.local.paths import Paths
 from farthing.local.shell import run
 
-KEPT = 2
-"""The current image of a kind and the one before."""
+KEPT = {"farthing/operator": 8, "farthing/trainer": 2}
+"""Newest images of a repository that stay: a Deployment may start from an older operator, which costs a few megabytes more; an
+older trainer may cost 18 GB, and the one before is enough for a job that is under way."""
 
 LEFTOVERS = 60
 """Nameless images in the builder's store: about six a build, a few megabytes each."""
@@ -30,11 +31,11 @@ def prune_registry(paths: Paths, repository: str) -> list[str]:
     """Drop old tags and the layers that no tag needs; the tags kept. The builder's lock keeps pushes away."""
     tags = paths.registry / "docker/registry/v2/repositories" / repository / "_manifests" / "tags"
     newest_first = sorted(tags.iterdir(), key=lambda tag: (tag / "current" / "link").stat().st_mtime, reverse=True)
-    for old in newest_first[KEPT:]:
+    for old in newest_first[KEPT[repository] :]:
         shutil.rmtree(old)
-    if newest_first[KEPT:]:
+    if newest_first[KEPT[repository] :]:
         run(["docker-registry", "garbage-collect", "--delete-untagged", paths.etc / "registry.yaml"])
-    return [tag.name for tag in newest_first[:KEPT]]
+    return [tag.name for tag in newest_first[: KEPT[repository]]]
 
 
 def prune_builder(paths: Paths, repository: str, kept: Collection[str]) -> None:
