@@ -5,12 +5,12 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from tests.support.lives import SETTINGS, Life, a_cluster, a_job
 
 from farthing.contract.progress import Progress
 from farthing.domain.snapshot import Attempt
 from farthing.engine.lifecycle import Observation, State
 from farthing.engine.situations import attempt_observations, attempt_state, startup_deadline
-from tests.support.lives import SETTINGS, Life, a_cluster, a_job
 
 
 @pytest.fixture
