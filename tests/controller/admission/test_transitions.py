@@ -107,7 +107,10 @@ NUMBERS = itertools.count()
 
 def existing(server: LocalCluster, base: Manifest, status: Manifest) -> Manifest:
     """A new object of its own name, with this status."""
-    made = changed(base, {"metadata.name": f"transition-{next(NUMBERS)}", "metadata.namespace": NAMESPACE})
+    name = f"transition-{next(NUMBERS)}"
+    made = changed(base, {"metadata.name": name, "metadata.namespace": NAMESPACE})
+    if base is RECORD:
+        made["spec"] = {**made["spec"], "attempt": name}  # as the operator writes them
     server.apply(made)
     if status:
         assert "patched" in patched(server, made, {"status": status})
