@@ -65,7 +65,7 @@ CASES = [
         {"spec.checkpoint.storage": {"uri": "s3://bucket/run", "persistentVolumeClaim": {"claimName": "c"}}},
     ),
     Case("metadata.name must be at most 40", JOB, {"metadata.name": "a" * 40}, {"metadata.name": "a" * 41}),
-    Case("minNodes must not be above", POOL, {"spec.minNodes": 1}, {"spec.minNodes": 2}),
+    Case("minNodes must not be above", POOL, {"metadata.name": "few", "spec.minNodes": 1}, {"spec.minNodes": 2}),
     Case(
         "template.metadata.labels below farthing.dev/",
         JOB,
