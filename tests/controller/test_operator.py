@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from tests.controller.conftest import OPERATOR_NAMESPACE, new_namespace
-from tests.support.manifests import JOB, changed
+from tests.support.manifests import JOB, RECORD, changed
 from tests.support.operating import Operator, chart_kubeconfig, operator
 from tests.support.waiting import until
 
@@ -182,6 +182,16 @@ async def test_a_job_runs_and_a_second_cycle_writes_nothing(stage):
             if each["source"].get("component") == "farthing"
         }
         assert "Started" in events
+
+
+async def test_a_bill_without_a_job_is_settled_once(stage):
+    record = changed(RECORD, {"metadata.namespace": stage.namespace})
+    stage.made.apply(record)
+    with operator(stage.made, stage.folder) as running:
+        (bill,) = await stage.settled(1)
+        assert bill.status.outcome == "NeverStarted"
+        assert bill.status.charged.cost in (None, "0")
+        await until(lambda: rests(running, stage.made), "cycles without a write")
 
 
 async def test_a_whole_life_from_prepare_to_landing(stage):
