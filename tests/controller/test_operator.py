@@ -187,6 +187,8 @@ async def test_a_job_runs_and_a_second_cycle_writes_nothing(stage):
 async def test_a_bill_without_a_job_is_settled_once(stage):
     record = changed(RECORD, {"metadata.namespace": stage.namespace})
     stage.made.apply(record)
+    repriced = {"phase": "Open", "quotes": [{"from": "2026-11-24T12:01:00Z", "perAcceleratorHour": "0.6"}]}
+    await stage.client.patch(of.RECORDS.of(record, "status"), {"status": repriced})
     with operator(stage.made, stage.folder) as running:
         (bill,) = await stage.settled(1)
         assert bill.status.outcome == "NeverStarted"

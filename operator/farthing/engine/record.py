@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from farthing.api.job_status import BudgetedTrainingJobStatus, DecisionStatus
+from farthing.domain.decision import Because
 from farthing.domain.snapshot import Snapshot
 from farthing.engine.act import Carried
 from farthing.engine.journal import WARNINGS
@@ -39,6 +40,7 @@ class Scribe:
             if type(action).__name__ != "Hold":
                 self._world.decision(type(action).__name__, action.because.reason)
         if case is None or view is None or carried.deleted or not managed(view):
+            self._note_homeless(carried)
             return
         if carried.trouble is not None:
             self.troubles[view.key] = str(carried.trouble)
@@ -54,6 +56,12 @@ class Scribe:
             self.troubles[view.key] = str(error)
             return
         self._world.job(case.view.job, status.to_dict())
+
+    def _note_homeless(self, carried: Carried) -> None:
+        """Trouble with what no status can tell of: the attempt of a job that is gone, or that another controller manages."""
+        attempt, wrong = carried.decision.attempt, carried.trouble or carried.refusal
+        if attempt is not None and wrong is not None:
+            self.troubles[attempt.name] = wrong.message if isinstance(wrong, Because) else str(wrong)
 
     async def _events(self, carried: Carried, previous: BudgetedTrainingJobStatus, status: BudgetedTrainingJobStatus) -> None:
         """After the write that they tell of succeeded."""

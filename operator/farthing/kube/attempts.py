@@ -96,8 +96,11 @@ class ClusterAttempts:
         charged = action.status.charged.as_decimals() if action.status.charged is not None else {}
         await self._books.settle(attempt.record, charged)
         record = await self._client.get(_record_path(attempt))
-        if record is not None and (record.get("status") or {}).get("phase") != "Settled":
-            record["status"] = action.status.to_dict()
+        standing = (record or {}).get("status") or {}
+        if record is not None and standing.get("phase") != "Settled":
+            # The quotes as they stand, to the letter: the API server holds them to be append-only.
+            kept = {"quotes": standing["quotes"]} if standing.get("quotes") else {}
+            record["status"] = {**action.status.to_dict(), **kept}
             await self._client.replace(_record_path(attempt, "status"), record)
         await self.clean_up(attempt)
 
