@@ -17,7 +17,7 @@ CHECKPOINTS_FIRST: Final = 2
 """Durable checkpoints of the first job before the second one is submitted."""
 
 LOSS_BOUND: Final = 6.0
-"""Nats a token. Guessing among 1,024 tokens costs ln 1024 = 6.93; two idle cores reached 3.0 for the same money, busy ones 4.2."""
+"""Nats a token. Guessing among 1,024 tokens costs ln 1024 = 6.93; two idle cores reached 3.0, busy ones 4.2."""
 
 PROMPT: Final = "def main():\n"
 
