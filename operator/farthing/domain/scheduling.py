@@ -20,6 +20,8 @@ class Candidate:
     """Best first; only those that its budget, its pools and its namespace allow."""
     value_seconds: float
     """Seconds of gang time that the job still wants to run."""
+    accelerators_behind: int = 0
+    """Of the training that a prepare attempt is made for; 0 where the plans are the training's own."""
     ready: bool = True
     """False: its prepare attempt is still open. Nothing of it starts now; room is kept for the gang that comes next."""
 

@@ -64,6 +64,7 @@ def _candidate(case: Case, snapshot: Snapshot) -> Candidate:
         ),
         plans=plans,
         value_seconds=_value(case, plans[0]),
+        accelerators_behind=_behind(case),
         ready=ready,
     )
 
@@ -78,6 +79,12 @@ def _value(case: Case, plan: Plan) -> float:
     best = case.intent.plans.best if case.intent.plans is not None else None
     wanted = best or plan
     return wanted.seconds.value * wanted.allocation.accelerators / plan.allocation.accelerators
+
+
+def _behind(case: Case) -> int:
+    """Accelerators of the training that the job is after, as far as it is planned."""
+    best = case.intent.plans.best if case.intent.plans is not None else None
+    return 0 if best is None else best.allocation.accelerators
 
 
 def _window_end(case: Case, snapshot: Snapshot) -> datetime | None:

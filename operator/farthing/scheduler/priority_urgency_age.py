@@ -4,7 +4,8 @@ For each job in that order, the first of these that applies:
 1. its best plan that fits now starts, unless that would delay a job before it (which is what makes backfilling harmless);
 2. a better plan fits as soon as gangs that are stopping already have left: it waits those seconds, and preempts nobody;
 3. gangs of lower priority whose end makes room are asked to stop, the set that loses the least work, where the gain (the
-   waiting that it is spared, in accelerator-seconds) exceeds twice the start-up of all that have to start again;
+   waiting that it is spared, in accelerator-seconds) exceeds twice the start-up of those that have to start again. Its own
+   start-up is no part of that: it is paid now or later all the same;
 4. it waits, and room is kept for it from the earliest second at which running gangs leave enough.
 
 A job whose prepare attempt is still open starts nothing, but room is kept for the gang that follows: gangs that left for its
@@ -120,7 +121,7 @@ def _preempt(candidate: Candidate, running: list[RunningGang], outlook: Outlook)
         victims = cheapest(plan.allocation, lower, outlook, name=candidate.key, lasts=_lasts(candidate, plan))
         if victims is None:
             continue
-        gain, cost = _gain(plan, outlook), _restart_cost(plan, victims)
+        gain, cost = _gain(candidate, plan, outlook), _restart_cost(victims)
         if gain > GAIN_FACTOR * cost:
             return _stop(candidate, plan, victims, outlook)
         refusals.append(
@@ -130,19 +131,21 @@ def _preempt(candidate: Candidate, running: list[RunningGang], outlook: Outlook)
     return _wait_for_capacity(candidate, outlook, refusals)
 
 
-def _gain(plan: Plan, outlook: Outlook) -> float:
-    """Accelerator-seconds of waiting that the job is spared: until running gangs would leave room by themselves."""
-    return outlook.earliest(plan.allocation) * plan.allocation.accelerators
+def _gain(candidate: Candidate, plan: Plan, outlook: Outlook) -> float:
+    """Accelerator-seconds of waiting that the job is spared: until running gangs would leave room by themselves.
+
+    A prepare attempt keeps the whole gang behind it waiting, so that gang counts.
+    """
+    return outlook.earliest(plan.allocation) * max(plan.allocation.accelerators, candidate.accelerators_behind)
 
 
-def _restart_cost(plan: Plan, victims: tuple[RunningGang, ...]) -> float:
-    """Accelerator-seconds of start-up that a preemption causes: the job's own, and its victims' when they resume."""
-    own = plan.startup_seconds.value * plan.allocation.accelerators
-    return own + sum(gang.restart_seconds * gang.allocation.accelerators for gang in victims)
+def _restart_cost(victims: tuple[RunningGang, ...]) -> float:
+    """Accelerator-seconds of start-up that a preemption causes: its victims', when they resume."""
+    return sum(gang.restart_seconds * gang.allocation.accelerators for gang in victims)
 
 
 def _stop(candidate: Candidate, plan: Plan, victims: tuple[RunningGang, ...], outlook: Outlook) -> _Turn:
-    gain, cost, lost = _gain(plan, outlook), _restart_cost(plan, victims), sum(map(loss, victims))
+    gain, cost, lost = _gain(candidate, plan, outlook), _restart_cost(victims), sum(map(loss, victims))
     numbers = _numbers(candidate, plan) | {
         "gain": f"{gain:.0f}",
         "restartCost": f"{cost:.0f}",

@@ -82,10 +82,10 @@ def test_it_preempts_for_a_higher_priority() -> None:
     assert isinstance(wait, Wait)
     assert (preempt.key, preempt.attempt, preempt.for_key) == ("team/b", "b-1", "urgent")
     assert preempt.reason == (
-        "makes room for urgent (priority 5, 2 pods of 1 on cpu): spares it 2000 accelerator-seconds of waiting for 40"
+        "makes room for urgent (priority 5, 2 pods of 1 on cpu): spares it 2000 accelerator-seconds of waiting for 20"
         " of start-up; 25 are lost with b-1"
     )
-    assert preempt.numbers["restartCost"] == "40"
+    assert preempt.numbers["restartCost"] == "20"
     assert wait.reason == "waits for b-1 to stop: then its gang of 2 pods of 1 on cpu fits"
 
 
@@ -103,14 +103,25 @@ def test_it_never_preempts(facts: dict[str, object], what: str) -> None:
 
 
 def test_it_never_preempts_for_a_gain_of_no_more_than_twice_the_start_up() -> None:
-    """Gain 2 × the seconds it would wait; start-up 2 × 10 of its own and 2 × 10 of the victim's."""
-    nodes, job = pool(node("n", 0, 2)), candidate("u", priority=5)
-    (verdict,) = decide(view([job], [gang("b-1", "n", "n", remaining_seconds=40.0)], nodes))
+    """Gain 2 × the seconds it would wait; the victim's start-up 2 × 10. Its own is paid whenever it starts."""
+    nodes, job = pool(node("n", 0, 2)), candidate("u", plan(startup=900.0), priority=5)
+    (verdict,) = decide(view([job], [gang("b-1", "n", "n", remaining_seconds=20.0)], nodes))
     assert isinstance(verdict, Wait)
-    refusal = "stopping b-1 would spare 80 accelerator-seconds of waiting, no more than 2 × the 40 of starting again"
+    refusal = "stopping b-1 would spare 40 accelerator-seconds of waiting, no more than 2 × the 20 of starting again"
     assert refusal in verdict.reason
-    assert "room is expected in 40s" in verdict.reason
-    assert len(decide(view([job], [gang("b-1", "n", "n", remaining_seconds=40.5)], nodes))) == 2
+    assert "room is expected in 20s" in verdict.reason
+    assert len(decide(view([job], [gang("b-1", "n", "n", remaining_seconds=20.5)], nodes))) == 2
+
+
+def test_behind_a_prepare_attempt_waits_a_whole_gang_and_its_waiting_counts() -> None:
+    """One accelerator to prepare, eight to train: 30 s of waiting spare 240 accelerator-seconds, not 30."""
+    nodes, running = pool(node("n", 0, 2)), [gang("b-1", "n", "n", remaining_seconds=30.0)]
+    prepare = plan(pods=1)
+    assert brief(view([candidate("u", prepare, priority=5)], running, nodes)) == [("Wait", "u")]
+    behind = candidate("u", prepare, priority=5, accelerators_behind=8)
+    preempt = decide(view([behind], running, nodes))[0]
+    assert isinstance(preempt, Preempt)
+    assert preempt.numbers["gain"] == "240"
 
 
 def test_room_is_kept_for_the_gang_that_follows_a_prepare_attempt() -> None:
@@ -144,11 +155,11 @@ def test_it_stops_the_gangs_that_lose_the_least() -> None:
 
 
 def test_a_second_plan_may_be_worth_a_preemption_where_the_first_is_not() -> None:
-    job = candidate("u", plan(pods=2, startup=500.0), plan(pods=1, startup=1.0), priority=5)
+    job = candidate("u", plan(pods=2), plan(pods=1), priority=5)
     asked = view([job], [gang("b-1", "n", priority=5), gang("c-1", "n")], pool(node("n", 0, 2)))
     assert brief(asked)[0] == ("Preempt", "c-1")
-    both = view([job], [gang("b-1", "n"), gang("c-1", "n")], pool(node("n", 0, 2)))
-    assert brief(both) == [("Preempt", "b-1"), ("Wait", "u")]
+    both = view([job], [gang("b-1", "n", restart_seconds=5000.0), gang("c-1", "n")], pool(node("n", 0, 2)))
+    assert brief(both) == [("Preempt", "c-1"), ("Wait", "u")]
 
 
 def test_one_victim_serves_one_job() -> None:
