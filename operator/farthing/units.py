@@ -6,7 +6,7 @@ Money and every other amount that a budget counts is a `Decimal`: binary floats 
 
 import re
 from datetime import UTC, datetime
-from decimal import ROUND_CEILING, Decimal, InvalidOperation
+from decimal import ROUND_CEILING, Decimal, DefaultContext, InvalidOperation, getcontext
 from typing import Final, NewType
 
 Bytes = NewType("Bytes", int)
@@ -24,9 +24,23 @@ MICRO: Final = Decimal("0.000001")
 """The smallest amount of money or of accelerator-hours that is written: six decimals, as in the API's pattern."""
 
 MONEY_PATTERN: Final = r"^[0-9]{1,12}(\.[0-9]{1,6})?$"
-DURATION_PATTERN: Final = r"^([0-9]{1,9}(ms|s|m|h|d))+$"
-BIG_NUMBER_PATTERN: Final = r"^[0-9]{1,24}(\.[0-9]{1,12})?([eE]\+?[0-9]{1,2})?$"
+DURATION_PATTERN: Final = r"^([0-9]{1,4}d)?([0-9]{1,5}h)?([0-9]{1,6}m)?([0-9]{1,8}s)?([0-9]{1,9}ms)?$"
+"""At most some forty years: a date can be moved by it."""
+BIG_NUMBER_PATTERN: Final = r"^([0-9]{1,32}(\.[0-9]{1,6})?|[0-9]{1,3}(\.[0-9]{1,24})?[eE]\+?(2[0-5]|[01]?[0-9]))$"
+"""Plain, or with an exponent up to 25: above the largest run that anybody will plan, and within PRECISION."""
 QUANTITY_PATTERN: Final = r"^[0-9]{1,15}(\.[0-9]{1,6})?(Ki|Mi|Gi|Ti|k|M|G|T)?$"
+TIME_PATTERN: Final = (
+    r"^(19|2[0-9])[0-9]{2}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?(Z|[+-](0[0-9]|1[0-4]):[0-5][0-9])$"
+)
+"""RFC 3339 as Kubernetes writes it, in years that can be reckoned with; `format: date-time` alone lets +99:99 through."""
+
+LARGEST_MONEY: Final = Decimal("999999999999.999999")
+LARGEST_COUNT: Final = Decimal(10) ** 28
+"""The largest amounts that MONEY_PATTERN and BIG_NUMBER_PATTERN can say."""
+PRECISION: Final = 60
+"""Digits of a sum: more than amounts that fit BIG_NUMBER_PATTERN can add up to, so that none is ever rounded."""
+DefaultContext.prec = PRECISION
+getcontext().prec = PRECISION
 
 _DURATION_SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _QUANTITY_BYTES: Final = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
@@ -62,7 +76,7 @@ def _plain(amount: Decimal) -> str:
 
 def parse_duration(text: str) -> Seconds:
     """Seconds in a Kubernetes-style duration such as ``90s``, ``10m`` or ``1h30m``. Raises ValueError."""
-    if not re.fullmatch(DURATION_PATTERN, text):
+    if not text or not re.fullmatch(DURATION_PATTERN, text):
         raise ValueError(f"{text!r} is not a duration; write for example 90s, 10m or 1h30m")
     parts = re.findall(r"([0-9]+)(ms|s|m|h|d)", text)
     return Seconds(sum(int(count) * _DURATION_SECONDS[unit] for count, unit in parts))

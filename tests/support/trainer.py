@@ -11,7 +11,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -249,17 +249,24 @@ def _spawned(home: Path, config: RunConfig, command: list[str], extra: dict[str,
 
 
 FORKING = multiprocessing.get_context("forkserver")
-FORKING.set_forkserver_preload(["farthing_trainer.run"])
+FORKING.set_forkserver_preload(["farthing_trainer.run", "peft"])
 
 
 @contextmanager
 def ranks(
-    home: Path, config: RunConfig, *, stop_at: int | None = None, hold: float | None = None, out_of_memory_at: int | None = None
+    home: Path,
+    config: RunConfig,
+    *,
+    stop_at: int | None = None,
+    hold: float | None = None,
+    out_of_memory_at: int | None = None,
+    inside: Sequence[Callable[[], None]] = (),
 ) -> Iterator[Run]:
     """Start the ranks of a pod without a supervisor, forked from a process that has imported torch already.
 
     `stop_at`: rank 0 behaves as if SIGTERM came while it made the step after this one. `hold`: seconds to hold after a stop.
-    `out_of_memory_at`: the last rank's memory runs out in this step.
+    `out_of_memory_at`: the last rank's memory runs out in this step. `inside`: called in every rank before it starts, to put
+    faults and witnesses into it (support/interrupts.py); they must be picklable.
     """
     log_path = fresh_log(home, config)
     world = config.processes_per_pod
@@ -267,7 +274,8 @@ def ranks(
     env[ENV_STARTED] = str(Started.now())
     processes = [
         FORKING.Process(
-            target=_rank, args=(log_path, {**env, "RANK": str(rank), "LOCAL_RANK": str(rank)}, stop_at, hold, out_of_memory_at)
+            target=_rank,
+            args=(log_path, {**env, "RANK": str(rank), "LOCAL_RANK": str(rank)}, stop_at, hold, out_of_memory_at, inside),
         )
         for rank in range(world)
     ]
@@ -287,7 +295,14 @@ def ranks(
             process.close()
 
 
-def _rank(log_path: Path, env: dict[str, str], stop_at: int | None, hold: float | None, out_of_memory_at: int | None) -> None:
+def _rank(
+    log_path: Path,
+    env: dict[str, str],
+    stop_at: int | None,
+    hold: float | None,
+    out_of_memory_at: int | None,
+    inside: Sequence[Callable[[], None]],
+) -> None:
     """One rank: `python -m farthing_trainer`, in a process that was forked instead of started."""
     os.environ.clear()
     os.environ.update(env)
@@ -305,6 +320,8 @@ def _rank(log_path: Path, env: dict[str, str], stop_at: int | None, hold: float 
         loop.HOLD_AFTER_STOP_SECONDS = hold
     if out_of_memory_at is not None and int(env["RANK"]) == int(env["WORLD_SIZE"]) - 1:
         loop.Trainer._micro_batch = _without_memory(out_of_memory_at)
+    for put in inside:
+        put()
     sys.exit(trainer_main.main())
 
 

@@ -6,8 +6,6 @@ size loads it; everything else that a run needs stands in the manifest.
 
 import hashlib
 import logging
-import os
-import shutil
 import tempfile
 import time
 import warnings
@@ -18,20 +16,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
-from pydantic import ValidationError
 from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.filesystem import FileSystemReader, FileSystemWriter
 from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import save
 
-from farthing.contract.checkpoint import MANIFEST_NAME, FileDigest, Manifest, checkpoint_folder
+from farthing.contract.checkpoint import MANIFEST_NAME, FileDigest, Manifest, checkpoint_folder, open_sealed, sealed
 from farthing.contract.progress import CheckpointReport
-from farthing.units import MIB, format_time
+from farthing.units import format_time
 from farthing_trainer.gang import Gang
-from farthing_trainer.storage import Folder, fsync_folder
-
-_DCP_METADATA = ".metadata"
-_CHUNK = MIB
+from farthing_trainer.storage import Folder
+from farthing_trainer.writing import HALF_DONE, Writing, digest_of
 
 log = logging.getLogger(__name__)
 
@@ -64,10 +59,14 @@ class Checkpoints:
         self._attempt = attempt
         self._keep = keep
         self._gang = gang
+        self._given_up: set[str] = set()
+        """Checkpoints that the search passed over: damaged, or of a lineage that ended after the one resumed from."""
 
     def newest(self, *, trunk: bool = False) -> Found | None:
         """The newest valid checkpoint (with `trunk`: of the trunk). Rank 0 looks, and says which it skipped and why."""
-        found = self._search(trunk=trunk) if self._gang.is_first else None
+        found, passed = self._search(trunk=trunk) if self._gang.is_first else (None, set())
+        if found is not None or not trunk:
+            self._given_up |= passed
         return self._gang.from_first(found)
 
     def load(self, found: Found, tensors: dict[str, torch.Tensor]) -> None:
@@ -79,9 +78,8 @@ class Checkpoints:
     def save(self, tensors: dict[str, torch.Tensor], header: Manifest) -> Saved:
         """Write a checkpoint. `header` is its manifest without files and duration. A failure is returned, not raised."""
         started = time.monotonic()
-        writing = _Writing(self.folder, checkpoint_folder(header.step), self._attempt)
-        error = self._write(writing, tensors)
-        parts = self._gang.gather((writing.own_digests(self._gang) if not error else (), error))
+        writing = Writing(self.folder, checkpoint_folder(header.step), self._attempt)
+        parts = self._gang.gather(self._write(writing, tensors))
         errors = [text for _, text in parts if text]
         saved = Saved(None, errors[0]) if errors else None
         if self._gang.is_first:
@@ -90,33 +88,41 @@ class Checkpoints:
         writing.clean_up(self._gang)
         return saved
 
-    def _write(self, writing: "_Writing", tensors: dict[str, torch.Tensor]) -> str:
-        """DCP's part. Returns why it failed, or nothing."""
-        error = ""
-        if self._gang.is_first:
-            error = writing.prepare()
-        if error := self._gang.from_first(error):
-            return error
+    def _write(self, writing: Writing, tensors: dict[str, torch.Tensor]) -> tuple[tuple[FileDigest, ...], str]:
+        """Everything but the commit. Returns the digests of this rank's files, or why it failed."""
+        if error := next(filter(None, self._gang.gather(self._prepare(writing))), ""):
+            return (), error
         try:
             writer = FileSystemWriter(writing.local_path(), overwrite=False, sync_files=True)
             save(tensors, storage_writer=writer, no_dist=self._gang.world == 1)
             writing.upload(self._gang)
+            return writing.own_digests(self._gang), ""
         except OSError as problem:
-            return str(problem)
+            return (), str(problem)
         except CheckpointException as problem:
             causes = [str(cause[0]) for cause in problem.failures.values()]
-            return causes[0] if causes else str(problem)
+            return (), causes[0] if causes else str(problem)
+
+    def _prepare(self, writing: Writing) -> str:
+        """Why there is no place to write to, or nothing."""
+        try:
+            writing.prepare(self._gang)
+        except OSError as problem:
+            return str(problem)
         return ""
 
-    def _commit(self, writing: "_Writing", header: Manifest, files: list[FileDigest], started: float) -> Saved:
+    def _commit(self, writing: Writing, header: Manifest, files: list[FileDigest], started: float) -> Saved:
         seconds = time.monotonic() - started
         manifest = header.model_copy(update={"files": tuple(files), "duration_seconds": seconds})
-        data = manifest.to_json().encode()
+        data = sealed(manifest)
         try:
             writing.commit(data)
-            self._retain()
         except OSError as problem:
             return Saved(None, str(problem))
+        try:
+            self._retain(checkpoint_folder(manifest.step))
+        except OSError as problem:
+            log.warning("old checkpoints could not be dropped: %s", problem)
         report = CheckpointReport(
             step=manifest.step,
             tokens=manifest.tokens,
@@ -129,15 +135,24 @@ class Checkpoints:
         )
         return Saved(report)
 
-    def _search(self, *, trunk: bool) -> Found | None:
+    def _search(self, *, trunk: bool) -> tuple[Found | None, set[str]]:
+        """From the newest back: what was found, and what was passed over, unless the storage may have been at fault."""
+        passed: set[str] = set()
+        for name in self._half_done():
+            log.warning("checkpoint %s is skipped: it was never finished", name)
         for name in reversed(self._step_names()):
-            if trunk and not _is_trunk(self.folder / name):
-                continue
             try:
-                return self._verified(name)
+                found = self._verified(name)
+            except _Unreachable as problem:
+                log.warning("checkpoint %s is skipped: %s", name, problem)
+                continue
             except _Unusable as problem:
                 log.warning("checkpoint %s is skipped: %s", name, problem)
-        return None
+            else:
+                if found.manifest.trunk or not trunk:
+                    return found, passed
+            passed.add(name)
+        return None, passed
 
     def _verified(self, name: str) -> Found:
         """Check every digest before anything is read: DCP's metadata is a pickle. Raises _Unusable."""
@@ -151,55 +166,70 @@ class Checkpoints:
         return Found(manifest, hashlib.sha256(data).hexdigest())
 
     def _step_names(self) -> list[str]:
-        return [name for name in self.folder.names() if name.startswith("step-") and ".tmp." not in name]
+        return [name for name in self.folder.names() if name.startswith("step-") and HALF_DONE not in name]
 
-    def _retain(self) -> None:
-        """Keep the newest `keep` checkpoints and the newest trunk; drop the rest and what earlier attempts left half-done."""
-        names = self._step_names()
-        kept = set(names[-self._keep :])
-        trunks = [name for name in names if _is_trunk(self.folder / name)]
-        kept.update(trunks[-1:])
-        half_done = [name for name in self.folder.names() if ".tmp." in name and not name.endswith(f".tmp.{self._attempt}")]
-        for name in [*(name for name in names if name not in kept), *half_done]:
+    def _half_done(self) -> list[str]:
+        return [name for name in self.folder.names() if name.startswith("step-") and HALF_DONE in name]
+
+    def _retain(self, newest: str) -> None:
+        """Keep the newest `keep` checkpoints and the newest trunk; drop the rest, and what earlier attempts left half-done.
+
+        What was given up takes no place and goes, now that a newer one stands; another job's is left alone. Raises OSError.
+        """
+        standing: dict[str, Manifest] = {}
+        dropped = [name for name in self._half_done() if not name.endswith(f"{HALF_DONE}{self._attempt}")]
+        for name in self._step_names():
+            manifest = _manifest_of(self.folder / name)
+            if manifest is None or (manifest.job_uid == self._job_uid and name in self._given_up - {newest}):
+                dropped.append(name)
+            elif manifest.job_uid == self._job_uid:
+                standing[name] = manifest
+        kept = {newest, *list(standing)[-self._keep :], *[name for name, manifest in standing.items() if manifest.trunk][-1:]}
+        for name in [*dropped, *(name for name in standing if name not in kept)]:
             self.folder.remove(name)
+        self._given_up.clear()
 
 
 class _Unusable(Exception):
     """A checkpoint that must not be loaded, and why."""
 
 
+class _Unreachable(_Unusable):
+    """A checkpoint whose storage failed: it may be whole, so it is skipped and never dropped for it."""
+
+
 def _read_manifest(folder: Folder) -> tuple[Manifest, bytes]:
     try:
         data = folder.read(MANIFEST_NAME)
-        return Manifest.model_validate_json(data), data
-    except (OSError, ValidationError) as error:
-        raise _Unusable(f"its manifest cannot be read ({type(error).__name__})") from error
+        return open_sealed(data), data
+    except FileNotFoundError as error:
+        raise _Unusable("it has no manifest") from error
+    except OSError as error:
+        raise _Unreachable(f"its manifest cannot be read ({error})") from error
+    except ValueError as error:
+        raise _Unusable(f"its manifest is damaged ({type(error).__name__})") from error
 
 
-def _is_trunk(folder: Folder) -> bool:
+def _manifest_of(folder: Folder) -> Manifest | None:
+    """None where it is damaged or missing. Raises OSError where the storage fails."""
     try:
-        return _read_manifest(folder)[0].trunk
+        return _read_manifest(folder)[0]
+    except _Unreachable as problem:
+        raise OSError(str(problem)) from problem
     except _Unusable:
-        return False
+        return None
 
 
 def _check_file(folder: Folder, file: FileDigest, scratch: Path) -> None:
     try:
         path = folder.fetch(file.name, scratch)
         found = digest_of(path)
+    except FileNotFoundError as error:
+        raise _Unusable(f"{file.name} is missing") from error
     except OSError as error:
-        raise _Unusable(f"{file.name} cannot be read ({error})") from error
+        raise _Unreachable(f"{file.name} cannot be read ({error})") from error
     if (found.bytes, found.sha256) != (file.bytes, file.sha256):
         raise _Unusable(f"{file.name} does not match its digest ({found.bytes} of {file.bytes} bytes)")
-
-
-def digest_of(path: Path) -> FileDigest:
-    """Size and SHA-256 of a file."""
-    sha = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            sha.update(chunk)
-    return FileDigest(name=path.name, bytes=path.stat().st_size, sha256=sha.hexdigest())
 
 
 @contextmanager
@@ -212,62 +242,6 @@ def _readable(folder: Folder, manifest: Manifest) -> Iterator[Path]:
         for file in manifest.files:
             _check_file(folder, file, Path(scratch))
         yield Path(scratch)
-
-
-class _Writing:
-    """One checkpoint while it is written: aside and renamed on a file system; on an object store the manifest commits."""
-
-    def __init__(self, parent: Folder, name: str, attempt: str) -> None:
-        self._parent = parent
-        self._name = name
-        self._aside = f"{name}.tmp.{attempt}"
-        self._scratch = Path(tempfile.mkdtemp()) if parent.local is None else None
-
-    def local_path(self) -> Path:
-        """Where this rank's DCP writes."""
-        return self._scratch or Path(str(self._parent.local)) / self._aside
-
-    def prepare(self) -> str:
-        """An empty folder aside. Returns why it failed, or nothing."""
-        try:
-            if self._scratch is None:
-                self._parent.remove(self._aside)
-                self.local_path().mkdir(parents=True)
-        except OSError as problem:
-            return str(problem)
-        return ""
-
-    def _own_files(self, gang: Gang) -> list[Path]:
-        files = sorted(self.local_path().glob(f"__{gang.rank}_*"))
-        return [*files, self.local_path() / _DCP_METADATA] if gang.is_first else files
-
-    def own_digests(self, gang: Gang) -> tuple[FileDigest, ...]:
-        """Digests of the files that this rank wrote; rank 0's include DCP's metadata."""
-        return tuple(digest_of(path) for path in self._own_files(gang))
-
-    def upload(self, gang: Gang) -> None:
-        """To the object store, where there is one."""
-        if self._scratch is not None:
-            target = self._parent / self._name
-            for path in self._own_files(gang):
-                target.put(path, path.name)
-
-    def commit(self, manifest: bytes) -> None:
-        """Write the manifest and, on a file system, rename the folder into place, durably. Raises OSError."""
-        if self._parent.local is None:
-            (self._parent / self._name).write(MANIFEST_NAME, manifest)
-            return
-        (self._parent / self._aside).write(MANIFEST_NAME, manifest)
-        self._parent.remove(self._name)  # only a checkpoint that is not valid can be in the way
-        os.rename(self.local_path(), self._parent.local / self._name)  # noqa: PTH104 - the system call is the commit
-        fsync_folder(self._parent.local)
-
-    def clean_up(self, gang: Gang) -> None:
-        """Drop what is left aside after a failure."""
-        if self._scratch is not None:
-            shutil.rmtree(self._scratch)
-        elif gang.is_first:
-            shutil.rmtree(self.local_path(), ignore_errors=True)
 
 
 def created_now() -> str:

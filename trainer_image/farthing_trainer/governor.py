@@ -53,11 +53,18 @@ class Governor:
         self._step_flops = step_flops
         self.speed = Speed()
         self.durations = Durations(checkpoint=0.5 + state_bytes / ASSUMED_WRITE_BYTES_PER_SECOND)
+        self._write_seconds = self.durations.checkpoint
         self._checkpointed_at = time.monotonic()
 
     def checkpoint_took(self, seconds: float) -> None:
         """A checkpoint was written, or tried."""
-        self.durations.checkpoint = seconds
+        self.durations.checkpoint = self._write_seconds = seconds
+        self._checkpointed_at = time.monotonic()
+
+    def resumed_from_one_that_took(self, seconds: float) -> None:
+        """An earlier attempt wrote the checkpoint in this time: the interval goes by it, no reserve by less than is assumed."""
+        self._write_seconds = seconds
+        self.durations.checkpoint = max(self.durations.checkpoint, seconds)
         self._checkpointed_at = time.monotonic()
 
     @property
@@ -65,7 +72,7 @@ class Governor:
         """Seconds between checkpoints: the configured ones, or Young's √(2·C·M) (CACM 1974) of the measured write time C."""
         fixed = self._config.checkpoint.interval_seconds
         mean_time = self._config.checkpoint.mean_time_between_failures_seconds
-        return fixed if fixed is not None else math.sqrt(2 * self.durations.checkpoint * mean_time)
+        return fixed if fixed is not None else math.sqrt(2 * self._write_seconds * mean_time)
 
     def judge(self, step: int, flops: float, landing: Landing | None) -> Wish:
         """What to do after step `step`, which is being made. `flops`: executed by this attempt, this step included."""

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 
@@ -25,6 +25,7 @@ from farthing_trainer.model import Model
 from farthing_trainer.optim import Optimizer
 from farthing_trainer.output import write_output
 from farthing_trainer.prepared import Product
+from farthing_trainer.pulse import Pulse
 from farthing_trainer.schedule import learning_rate
 from farthing_trainer.signals import Termination
 from farthing_trainer.state import RunState
@@ -67,6 +68,7 @@ class Trainer:
     termination: Termination
     position: Position
     signature: dict[str, object]
+    pulse: Pulse = field(default_factory=Pulse.from_environment)
     last_report: CheckpointReport | None = None
     _retry_at: float = 0.0
     _stop_reason: str = ""
@@ -75,7 +77,8 @@ class Trainer:
         """Train until the schedule ends, then land. Raises Leave where the run ends before that."""
         self.termination.stands()
         while not self._finished:
-            verdict = self._make_step()
+            with self.pulse.over_a_step(self.position.step + 1, self.governor.speed):
+                verdict = self._make_step()
             self._save_if_asked(verdict)
             self._evaluate_if_due()
         self._land()
@@ -135,7 +138,7 @@ class Trainer:
         if self.gang.is_first:
             wish = self.governor.judge(step, self.counter.flops + self.counter.step_flops, self.position.landing)
             self._stop_reason = wish.stop
-        request = self.state.open_request()
+        request = self.state.request_in_time()
         may_stop = time.monotonic() >= self._retry_at
         usage = memory_usage(self.gang.device)
         return Voice(

@@ -13,12 +13,18 @@ from farthing_trainer.prepare import Steps, prepare
 from farthing_trainer.signals import Termination
 from farthing_trainer.state import RunState
 
+KEPT = "finished shards are kept"
+
 log = logging.getLogger(__name__)
 
 
 @dataclass
 class _Gate(Steps):
-    """Between two shards: obey requests, signals and the lease. Finished shards are durable, so there is nothing to write."""
+    """Between two shards: obey requests and the lease. Finished shards are durable, so there is nothing to write.
+
+    A request waits for the gate, at most for one shard's text (SHARD_TEXT_BYTES) once the corpus was read through and the
+    tokenizer made; a signal does not wait.
+    """
 
     state: RunState
     started: Started
@@ -27,15 +33,14 @@ class _Gate(Steps):
     def between_shards(self) -> None:
         request = self.state.open_request()
         if request is not None:
-            kept = "finished shards are kept"
-            self.state.answer(CheckpointAnswer(id=request.id, state="Acknowledged", then=request.then, step=0, message=kept))
+            self.state.answer(CheckpointAnswer(id=request.id, state="Acknowledged", then=request.then, step=0, message=KEPT))
             if request.then == "Stop":
-                raise Leave(ExitCode.STOPPED, "StoppedOnRequest", kept)
-        if self.termination.requested:
-            raise Leave(ExitCode.STOPPED, "Terminated", "finished shards are kept")
+                raise Leave(ExitCode.STOPPED, "StoppedOnRequest", KEPT)
+        if self.termination.requested:  # a library may have swallowed what the signal raised
+            raise Leave(ExitCode.STOPPED, "Terminated", KEPT)
         spent = Spent(self.started.elapsed(), self.started.unix + self.started.elapsed(), 0.0, 0)
         if seconds_left(self.state.lease.trainer_end, spent) <= 0:
-            raise Leave(ExitCode.STOPPED, "LeaseEnded", "finished shards are kept")
+            raise Leave(ExitCode.STOPPED, "LeaseEnded", KEPT)
 
 
 def run_prepare(config: RunConfig, place: Place, state: RunState, termination: Termination) -> None:
@@ -44,9 +49,9 @@ def run_prepare(config: RunConfig, place: Place, state: RunState, termination: T
         return
     state.spend("startup", place.started.elapsed())
     state.update(phase="Preparing")
-    termination.stands()
     started = place.started.elapsed()
-    product = prepare(config, _Gate(state, place.started, termination))
+    with termination.ending_the_stage(KEPT):
+        product = prepare(config, _Gate(state, place.started, termination))
     state.spend("prepare", place.started.elapsed() - started)
     state.update(phase="Finished", prepared_tokens=product.train_tokens, prepared_digest=product.digest)
     log.info("prepared %d training and %d validation tokens", product.train_tokens, product.validation_tokens)

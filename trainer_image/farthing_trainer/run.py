@@ -22,7 +22,7 @@ from farthing_trainer.model import Model, arrange, build_model, give_memory
 from farthing_trainer.optim import Optimizer
 from farthing_trainer.place import Place
 from farthing_trainer.prepared import Product, find_product
-from farthing_trainer.schedule import landing_for, learning_rate
+from farthing_trainer.schedule import landing_for, resumed_landing
 from farthing_trainer.signals import Termination
 from farthing_trainer.signature import differences, execution_signature
 from farthing_trainer.state import RunState
@@ -135,9 +135,11 @@ def _resume(trainer: Trainer) -> None:
     manifest = found.manifest
     _check_lineage(trainer, found)
     trainer.checkpoints.load(found, trainer.tensors())
+    trainer.governor.resumed_from_one_that_took(manifest.duration_seconds)
     trainer.position.step = manifest.step
     trainer.position.flops_before = manifest.flops
-    trainer.position.landing = _resumed_landing(trainer, manifest.landing)
+    peak, schedule = trainer.config.optimizer.learning_rate, trainer.config.schedule
+    trainer.position.landing = resumed_landing(trainer.position.landing, manifest.landing, manifest.step, peak, schedule)
     changed = differences(manifest.signature, trainer.signature)
     exact = "bit for bit" if not changed else f"same samples, other bits ({'; '.join(changed)})"
     log.info("resumed from step %d (%s): %s", manifest.step, found.digest[:12], exact)
@@ -163,15 +165,3 @@ def _check_lineage(trainer: Trainer, found: Found) -> None:
         raise BadInput("data.seed", data.seed, f"the checkpoint was trained with {manifest.seed}; restore it")
     if manifest.next_sample != manifest.step * trainer.config.batch.global_batch:
         raise BadInput("batch.globalBatch", trainer.config.batch.global_batch, "it differs from the checkpoint's; restore it")
-
-
-def _resumed_landing(trainer: Trainer, landing: Landing | None) -> Landing | None:
-    """A landing that has begun stays, cut where the token limit was lowered; one that has not is fixed anew."""
-    known, step = trainer.position.landing, trainer.position.step
-    if landing is None or step < landing.first_step - 1:
-        return known
-    if known is None or known.last_step >= landing.last_step:
-        return known if known is not None and step < landing.first_step else landing
-    rate = learning_rate(step + 1, trainer.config.optimizer.learning_rate, trainer.config.schedule, landing)
-    last = max(step, known.last_step)
-    return Landing(version=landing.version + 1, first_step=min(step + 1, last), last_step=last, lr_at_first=rate)

@@ -69,3 +69,19 @@ def _compress(landing: Landing, step: int, left: float, peak: float, schedule: S
     last = step + int(left)
     rate = learning_rate(step + 1, peak, schedule, landing)
     return Landing(version=landing.version + 1, first_step=min(step + 1, last), last_step=last, lr_at_first=rate)
+
+
+def resumed_landing(
+    known: Landing | None, landing: Landing | None, step: int, peak: float, schedule: ScheduleConfig
+) -> Landing | None:
+    """The landing of a run that resumes after `step`. `known`: what its token limit says; `landing`: what the checkpoint says.
+
+    One that has begun stays, cut where the token limit was lowered; one that has not is fixed anew.
+    """
+    if landing is None or step < landing.first_step - 1:
+        return known
+    if known is None or known.last_step >= landing.last_step:
+        return known if known is not None and step < known.first_step else landing
+    last = max(step, known.last_step)
+    rate = learning_rate(step + 1, peak, schedule, landing)
+    return Landing(version=landing.version + 1, first_step=min(step + 1, last), last_step=last, lr_at_first=rate)

@@ -30,6 +30,11 @@ class Speed:
         return self._first is not None
 
     @property
+    def steps(self) -> int:
+        """How many steps were measured, at most WINDOW_STEPS and the first."""
+        return len(self._seconds) + (self._first is not None)
+
+    @property
     def typical(self) -> float:
         """Median seconds a step; 0 while nothing is known."""
         return statistics.median(self._seconds) if self._seconds else self._first or 0.0

@@ -1,6 +1,7 @@
 """The shared state of a run on rank 0: written by the training loop, read and asked by the control port's threads."""
 
 import threading
+import time
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,6 +28,7 @@ class RunState:
     lease: Lease
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _open: CheckpointRequest | None = None
+    _open_until: float = 0.0
     _answers: dict[str, CheckpointAnswer] = field(default_factory=dict)
     _lease_ids: set[str] = field(default_factory=set)
 
@@ -57,6 +59,7 @@ class RunState:
                 raise Busy(self._answers[self._open.id])
             accepted = CheckpointAnswer(id=request.id, state="Accepted", then=request.then)
             self._open = request
+            self._open_until = time.monotonic() + request.deadline_seconds
             self._answers[request.id] = accepted
             self.progress = self.progress.model_copy(update={"answer": accepted})
             return accepted
@@ -65,6 +68,15 @@ class RunState:
         """The request that the loop has to obey after its current step."""
         with self._lock:
             return self._open
+
+    def request_in_time(self) -> CheckpointRequest | None:
+        """The open request, before its write begins; one whose deadline has passed by then is answered Failed instead."""
+        request = self.open_request()
+        if request is not None and time.monotonic() > self._open_until:
+            late = "its deadline passed before the write began"
+            self.answer(CheckpointAnswer(id=request.id, state="Failed", then=request.then, message=late))
+            return None
+        return request
 
     def answer(self, answer: CheckpointAnswer) -> None:
         """Close the open request."""

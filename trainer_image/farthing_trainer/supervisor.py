@@ -1,7 +1,8 @@
 """PID 1 of a pod: starts one process per accelerator, forwards signals, owns the deadline, names the way the pod ended.
 
-It holds with the API server, the kubelet and the operator dead, and against a trainer that hangs in a collective or ignores
-every signal. Standard library only, so that it is up in a few milliseconds and nothing in the image can break it.
+It holds with the API server, the kubelet and the operator dead, and against a trainer that hangs in a collective (which it
+sees by the ranks' pulse) or ignores every signal. Standard library only, so that it is up in a few milliseconds and nothing
+in the image can break it.
 """
 
 import json
@@ -18,6 +19,7 @@ from farthing.contract.names import ENV_DISABLE_SUPERVISOR_DEADLINE, ENV_POD_IND
 from farthing_trainer.last_word import amend_last_word
 from farthing_trainer.oom import oom_kills
 from farthing_trainer.place import ENV_STARTED, Started
+from farthing_trainer.pulse import ENV_PULSE, Listener
 
 TERM_LEAD_SECONDS = 3.0
 """SIGTERM goes out this long before the supervisor's end: the trainer's own end has passed already."""
@@ -31,7 +33,8 @@ POLL_SECONDS = 0.5
 
 WORST_FIRST = (ExitCode.BAD_CONFIG, ExitCode.OUT_OF_MEMORY, ExitCode.TRY_AGAIN, ExitCode.STOPPED, ExitCode.LANDED)
 IN_ORDER = (ExitCode.LANDED, ExitCode.STOPPED)
-_WATCHED = {signal.SIGTERM, signal.SIGINT, signal.SIGCHLD}
+_FORWARDED = {signal.SIGTERM, signal.SIGINT}
+_WATCHED = _FORWARDED | {signal.SIGCHLD}
 
 
 def worst(codes: list[ExitCode]) -> ExitCode:
@@ -81,8 +84,11 @@ class Supervisor:
         self.config_path = config_path
         self.started = started
         self.children: dict[int, int] = {}
+        self.listeners: dict[int, Listener] = {}
         self.codes: list[ExitCode] = []
         self.why = ""
+        self._reason = ""
+        self._looked_at = time.monotonic()
         self._ooms = oom_kills()
         self._terminated = False
         self._killed = False
@@ -95,7 +101,8 @@ class Supervisor:
             self._start(local_rank)
         while self.children:
             received = signal.sigtimedwait(_WATCHED, max(0.0, min(POLL_SECONDS, self._kill_in())))
-            if received is not None and received.si_signo != signal.SIGCHLD:
+            # Stopped and continued while it waits, Python 3.11 returns a number that no signal has.
+            if received is not None and received.si_signo in _FORWARDED:
                 self._signal_all(received.si_signo)
             self._reap()
             self._enforce()
@@ -104,8 +111,13 @@ class Supervisor:
     def _start(self, local_rank: int) -> None:
         command = [sys.executable, "-m", "farthing_trainer", "--config", self.config_path]
         environment = child_environment(self.config, local_rank, self.started)
+        rank, listener = int(environment["RANK"]), Listener()
+        os.set_inheritable(listener.descriptor, True)
+        environment[ENV_PULSE] = str(listener.descriptor)
         pid = os.posix_spawn(sys.executable, command, environment, setsigmask=())
-        self.children[pid] = int(environment["RANK"])
+        os.set_inheritable(listener.descriptor, False)
+        self.children[pid] = rank
+        self.listeners[rank] = listener
 
     def _signal_all(self, number: int) -> None:
         for pid in self.children:
@@ -124,6 +136,7 @@ class Supervisor:
     def _left(self, rank: int, status: int) -> None:
         code = self._meaning(status)
         self.codes.append(code)
+        self.listeners.pop(rank).close()
         print(f"supervisor: rank {rank} left with {status}, which means {code.name} ({int(code)})", flush=True)
         if code in IN_ORDER:
             self._others_must_end_at = min(self._others_must_end_at, time.monotonic() + AFTER_A_FINISH_SECONDS)
@@ -145,20 +158,42 @@ class Supervisor:
 
     def _enforce(self) -> None:
         left = self._kill_in()
-        if left <= 0 and self.children:
-            self._killed = True
-            self.why = self.why or "killed at the supervisor's end"
-            self._signal_all(signal.SIGKILL)
+        if hung := self._hung():
+            self._kill("RankHung", f"not heard of: {hung}")
+        elif left <= 0 and self.children:
+            self._kill("DeadlineExceeded", "killed at the supervisor's end")
         elif left <= TERM_LEAD_SECONDS - KILL_LEAD_SECONDS and not self._terminated:
             self._terminated = True
             self._signal_all(signal.SIGTERM)
 
+    def _hung(self) -> str:
+        """The ranks that broke their promise, and in which step; a gang waits for its slowest, so they are often all."""
+        now = time.monotonic()
+        awake, self._looked_at = min(now - self._looked_at, POLL_SECONDS), now
+        steps = {rank: listener.hangs_in(awake) for rank, listener in self.listeners.items()}
+        return ", ".join(f"rank {rank} in step {step}" for rank, step in steps.items() if step is not None)
+
+    def _kill(self, reason: str, why: str) -> None:
+        """SIGKILL to all: who hangs obeys nothing else. The first cause is the one that is told."""
+        if not self.why:
+            self._reason, self.why = reason, why
+            print(f"supervisor: {why}", flush=True)
+        self._killed = True
+        self._signal_all(signal.SIGKILL)
+
     @property
     def reason(self) -> str:
         """CamelCase, for a last word that no trainer could write."""
-        if self._killed and self.why.startswith("killed"):
-            return "DeadlineExceeded"
+        if self._reason:
+            return self._reason
         return {ExitCode.OUT_OF_MEMORY: "OutOfMemory", ExitCode.BAD_CONFIG: "BadConfig"}.get(worst(self.codes), "ProcessLost")
+
+
+def _unusable(path: str, error: Exception) -> ExitCode:
+    message = f"{ENV_RUN_CONFIG}: {path!r} cannot be used: {error!r}; it must name a run config"
+    print(message, file=sys.stderr)
+    amend_last_word(ExitCode.BAD_CONFIG, "BadConfig", message)
+    return ExitCode.BAD_CONFIG
 
 
 def main() -> int:
@@ -168,13 +203,16 @@ def main() -> int:
     path = os.environ.get(ENV_RUN_CONFIG, "")
     try:
         config = json.loads(Path(path).read_text(encoding="utf-8"))
-        supervisor = Supervisor(config, path, started)
+    except (OSError, ValueError) as error:
+        return _unusable(path, error)
+    supervisor = Supervisor(config, path, started)
+    try:
         code = supervisor.run()
-    except (OSError, ValueError, KeyError) as error:
-        message = f"{ENV_RUN_CONFIG}: {path!r} cannot be used: {error!r}; it must name a run config"
-        print(message, file=sys.stderr)
-        amend_last_word(ExitCode.BAD_CONFIG, "BadConfig", message)
-        return ExitCode.BAD_CONFIG
+    except (ValueError, KeyError) as error:
+        return _unusable(path, error)
+    except OSError as error:  # the machine's fault, not the config's: no process can be started
+        amend_last_word(ExitCode.TRY_AGAIN, "ProcessLost", f"the supervisor failed: {error}")
+        return ExitCode.TRY_AGAIN
     if code not in IN_ORDER:
         amend_last_word(int(code), supervisor.reason, supervisor.why)
     return code

@@ -77,11 +77,22 @@ def load_tokenizer(folder: Folder) -> TextCodec:
     """The tokenizer in a folder with tokenizer.json and tokenizer_config.json. Raises BadInput."""
     try:
         config_text = folder.read(CONFIG_FILE).decode()
+        settings = json.loads(config_text)
         with tempfile.TemporaryDirectory() as scratch:
-            tokenizer = Tokenizer.from_file(str(folder.fetch(TOKENIZER_FILE, Path(scratch))))
-    except OSError as error:
+            tokenizer = _from_file(folder, folder.fetch(TOKENIZER_FILE, Path(scratch)))
+    except (OSError, ValueError) as error:
         raise BadInput(folder.field, folder.uri, f"{TOKENIZER_FILE} or {CONFIG_FILE} cannot be read ({error})") from error
-    return TextCodec(tokenizer, _end_of_text(tokenizer, json.loads(config_text)), config_text)
+    return TextCodec(tokenizer, _end_of_text(tokenizer, settings), config_text)
+
+
+def _from_file(folder: Folder, path: Path) -> Tokenizer:
+    if not path.is_file():
+        raise FileNotFoundError(path)
+    try:
+        return Tokenizer.from_file(str(path))
+    except Exception as error:  # the library raises nothing narrower
+        remedy = f"{TOKENIZER_FILE} is no tokenizer ({error}); save it with Tokenizer.save or save_pretrained"
+        raise BadInput(folder.field, folder.uri, remedy) from error
 
 
 def _end_of_text(tokenizer: Tokenizer, settings: dict[str, object]) -> int | None:

@@ -1,9 +1,11 @@
 """The checkpoint manifest: the commit record of a checkpoint, written last.
 
 On disk: `<uri>/step-<8 digits>/` with DCP's files and `manifest.json`; while being written `step-N.tmp.<attempt>/`. A folder
-without a manifest, or whose files do not match their digests, is not a checkpoint.
+without a manifest, or whose files do not match their digests, is not a checkpoint; nor is one whose manifest does not match
+its own seal.
 """
 
+import hashlib
 from typing import Any, Literal
 
 from pydantic import Field
@@ -66,3 +68,23 @@ class Manifest(Message):
     answer: CheckpointAnswer | None = None
     """The request that this checkpoint answers, if any."""
     files: tuple[FileDigest, ...]
+    seal: str = ""
+    """SHA-256 of the manifest's bytes before this last member, so that a flipped bit in the manifest itself is seen."""
+
+
+_SEAL = b',"seal":"'
+_CLOSE = b'"}'
+
+
+def sealed(manifest: Manifest) -> bytes:
+    """The manifest as it is written: JSON that ends with its seal."""
+    body, _, _ = manifest.model_copy(update={"seal": ""}).to_json().encode().rpartition(_SEAL)
+    return body + _SEAL + hashlib.sha256(body).hexdigest().encode() + _CLOSE
+
+
+def open_sealed(data: bytes) -> Manifest:
+    """A manifest as it was written. Raises ValueError where any byte of it has changed."""
+    body, _, end = data.rpartition(_SEAL)
+    if end != hashlib.sha256(body).hexdigest().encode() + _CLOSE:
+        raise ValueError("the manifest does not match its seal")
+    return Manifest.model_validate_json(data)

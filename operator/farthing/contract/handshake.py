@@ -12,7 +12,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from farthing.contract.base import Message
+from farthing.contract.base import Count, Digest, Message
 from farthing.contract.runconfig import End
 
 Then = Literal["Stop", "Continue"]
@@ -22,7 +22,10 @@ RequestReason = Literal[
 
 
 class CheckpointRequest(Message):
-    """Ask for a checkpoint. `deadline_seconds` from the request's arrival; past it the operator lowers the Job's deadline."""
+    """Ask for a checkpoint. `deadline_seconds` from the request's arrival; past it the operator lowers the Job's deadline.
+
+    A write that has not begun by then is answered `Failed`; one that has begun is finished and acknowledged all the same.
+    """
 
     id: str = Field(min_length=1, max_length=64)
     reason: RequestReason
@@ -36,8 +39,8 @@ class CheckpointAnswer(Message):
     id: str
     state: Literal["Accepted", "Acknowledged", "Failed"]
     then: Then = "Continue"
-    step: int | None = None
-    digest: str | None = None
+    step: Count | None = None
+    digest: Digest | None = None
     message: str | None = None
 
 

@@ -22,7 +22,7 @@ LEASE = {"id": "l1", "budgetEnd": {"tokens": 5}, "trainerEnd": {"seconds": 999}}
 
 def a_state() -> RunState:
     lease = Lease(End(seconds=50), End(seconds=100), End())
-    return RunState(Progress(attempt="a-1", stage="Train", phase="Starting", started="t"), lease)
+    return RunState(Progress(attempt="a-1", stage="Train", phase="Starting", started="2026-11-24T12:00:00Z"), lease)
 
 
 def some_metrics() -> Metrics:

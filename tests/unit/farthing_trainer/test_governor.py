@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+from tests.support.ettr import best_share, share_that_survives
 from tests.support.trainer import TOKENS_PER_STEP, run_config
 
 from farthing.contract.checkpoint import Landing
@@ -9,6 +10,7 @@ from farthing_trainer.governor import Governor
 from farthing_trainer.lease import Lease
 from farthing_trainer.place import Started
 
+AUTO = {"intervalSeconds": None, "meanTimeBetweenFailuresSeconds": 40.0}
 STEP_FLOPS = 100.0
 LANDING = Landing(version=1, first_step=50, last_step=60, lr_at_first=0.003)
 
@@ -92,6 +94,28 @@ def test_the_automatic_interval_is_young_s(home: Path):
     governor = a_governor(config)
     governor.checkpoint_took(60.0)
     assert governor.checkpoint_interval == pytest.approx(930, abs=1)
+
+
+def test_a_resumed_run_goes_by_what_a_checkpoint_took_before(home: Path):
+    """And not by the guess of half a second, with which each attempt's first interval would be several times too long."""
+    governor = a_governor(run_config(home, checkpoint=AUTO))
+    governor.resumed_from_one_that_took(0.05)
+    assert governor.checkpoint_interval == pytest.approx((2 * 0.05 * 40) ** 0.5)
+    assert governor.durations.checkpoint == 0.5, "time is set aside by the guess until this attempt has measured"
+    governor.resumed_from_one_that_took(8.0)
+    assert governor.durations.checkpoint == 8.0
+    governor.checkpoint_took(0.2)
+    assert (governor.checkpoint_interval, governor.durations.checkpoint) == (pytest.approx(4.0), 0.2)
+
+
+@pytest.mark.parametrize("between_failures", [20.0, 600.0, 86400.0])
+@pytest.mark.parametrize("write_share", [1e-6, 1e-4, 1e-3, 0.01])
+def test_the_automatic_interval_loses_hardly_more_than_the_best(home: Path, between_failures: float, write_share: float):
+    """Against the exact optimum of Daly's model, up to a write of a hundredth of the time between failures."""
+    governor = a_governor(run_config(home, checkpoint={**AUTO, "meanTimeBetweenFailuresSeconds": between_failures}))
+    governor.checkpoint_took(write := between_failures * write_share)
+    survives = share_that_survives(governor.checkpoint_interval, write, between_failures)
+    assert 0.998 * best_share(write, between_failures) <= survives <= best_share(write, between_failures)
 
 
 def test_the_end_is_foreseen(home: Path):
