@@ -32,7 +32,7 @@ class CycleSettings(Section):
     controller_lag: PositiveSeconds = 5.0
     """How late the Job controller may act on a deadline (2–3 s measured, research/local_cluster.md)."""
     resync: PositiveSeconds = 300.0
-    """Every job is looked at anew this often, whatever the watches said."""
+    """Everything is listed anew this often, whatever the watches said."""
     progress_throttle: PositiveSeconds = 15.0
     """Fast numbers (`status.progress`, spent) are written at most this often (DESIGN 3)."""
     refused_retry: PositiveSeconds = 30.0

@@ -38,18 +38,23 @@ def control_plane_without_gangs() -> Iterator[LocalCluster]:
 
 
 @pytest.fixture(scope="session")
-def cluster() -> Iterator[LocalCluster]:
+def machine_before() -> machine.Machine:
+    """The machine before the tier's cluster was there."""
+    return machine.look()
+
+
+@pytest.fixture(scope="session")
+def cluster(machine_before: machine.Machine) -> Iterator[LocalCluster]:
     """The whole cluster, one for the tier. Its end is a test too: after `kill -9` of every component, with whatever pods
     still run, `down` must leave the machine as it was."""
     with_state = new_state("e2e")
-    before = machine.look()
     try:
         made = up("Cluster", with_state, progress=print)
         yield made
         kill_everything(made)
     finally:
         down(with_state, progress=print)
-    if left := before.difference(machine.look()):
+    if left := machine_before.difference(machine.look()):
         pytest.fail(f"`down` left the machine different: {left}")
 
 

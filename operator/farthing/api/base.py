@@ -9,20 +9,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from pydantic.alias_generators import to_camel
 
-from farthing.units import BIG_NUMBER_PATTERN, DURATION_PATTERN, MONEY_PATTERN, QUANTITY_PATTERN
-
-Money = Annotated[str, Field(pattern=MONEY_PATTERN, max_length=20)]
-"""A decimal string with at most six decimals; never a float."""
-BigNumber = Annotated[str, Field(pattern=BIG_NUMBER_PATTERN, max_length=40)]
-Duration = Annotated[str, Field(pattern=DURATION_PATTERN, max_length=32)]
-Quantity = Annotated[str, Field(pattern=QUANTITY_PATTERN, max_length=24)]
-Uri = Annotated[str, Field(min_length=1, max_length=1024)]
-Name = Annotated[str, Field(min_length=1, max_length=253)]
-ShortText = Annotated[str, Field(max_length=256)]
-LongText = Annotated[str, Field(max_length=4096)]
-Currency = Annotated[str, Field(pattern=r"^[A-Z]{3}$", max_length=3)]
-Timestamp = Annotated[str, Field(max_length=40, json_schema_extra={"format": "date-time"})]
-LabelMap = Annotated[dict[Annotated[str, Field(max_length=317)], Annotated[str, Field(max_length=63)]], Field(max_length=32)]
+from farthing.units import BIG_NUMBER_PATTERN, DURATION_PATTERN, MONEY_PATTERN, QUANTITY_PATTERN, TIME_PATTERN
 
 
 def rule(cel: str, message: str) -> JsonValue:
@@ -33,6 +20,27 @@ def rule(cel: str, message: str) -> JsonValue:
 def rules(*entries: JsonValue) -> dict[str, JsonValue]:
     """The `json_schema_extra` that carries CEL rules."""
     return {"x-kubernetes-validations": list(entries)}
+
+
+Money = Annotated[str, Field(pattern=MONEY_PATTERN, max_length=20)]
+"""A decimal string with at most six decimals; never a float."""
+BigNumber = Annotated[str, Field(pattern=BIG_NUMBER_PATTERN, max_length=40)]
+A_SECOND = rule(
+    "self == 'Auto' || self.matches('(^|[a-z])0*[1-9][0-9]*(s|m|h|d)([0-9]|$)')",
+    "a duration must be at least 1s: write for example 10m",
+)
+Duration = Annotated[
+    str, Field(pattern=DURATION_PATTERN, min_length=2, max_length=32, json_schema_extra=rules(A_SECOND))
+]
+"""Days, hours, minutes, seconds and milliseconds in this order, such as 1h30m; at least a second."""
+Quantity = Annotated[str, Field(pattern=QUANTITY_PATTERN, max_length=24)]
+Uri = Annotated[str, Field(min_length=1, max_length=1024)]
+Name = Annotated[str, Field(min_length=1, max_length=253)]
+ShortText = Annotated[str, Field(max_length=256)]
+LongText = Annotated[str, Field(max_length=4096)]
+Currency = Annotated[str, Field(pattern=r"^[A-Z]{3}$", max_length=3)]
+Timestamp = Annotated[str, Field(pattern=TIME_PATTERN, max_length=40, json_schema_extra={"format": "date-time"})]
+LabelMap = Annotated[dict[Annotated[str, Field(max_length=317)], Annotated[str, Field(max_length=63)]], Field(max_length=32)]
 
 
 class ApiModel(BaseModel):

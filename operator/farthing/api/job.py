@@ -6,6 +6,7 @@ from pydantic import ConfigDict, Field
 
 from farthing.api.amounts import Limits
 from farthing.api.base import (
+    A_SECOND,
     ApiModel,
     Currency,
     Duration,
@@ -36,6 +37,7 @@ from farthing.api.job_status import (
     RequestStatus,
 )
 from farthing.api.template import PodTemplate
+from farthing.units import DURATION_PATTERN
 
 OpenConfig = Annotated[dict[str, Any], Field(json_schema_extra={"x-kubernetes-preserve-unknown-fields": True})]
 
@@ -54,6 +56,11 @@ class PretrainedModel(ApiModel):
 class LoraSpec(ApiModel):
     """Low-rank adapters; arXiv:2106.09685."""
 
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule("double(self.dropout) < 1.0", 'model.lora.dropout must be below 1: it is a share, for example "0.05"'),
+        )
+    )
     rank: Annotated[int, Field(ge=1, le=1024)] = 8
     """Width of the adapters."""
     alpha: Annotated[int, Field(ge=1, le=4096)] = 16
@@ -165,6 +172,19 @@ class DataSpec(ApiModel):
 class TrainingSpec(ApiModel):
     """How the optimisation runs. What the user fixes here the planner keeps; decimals are strings."""
 
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule("double(self.learningRate) > 0.0", 'training.learningRate must be above 0, for example "0.001"'),
+            rule(
+                "double(self.maxGradientNorm) > 0.0",
+                'training.maxGradientNorm must be above 0, for example "1"; a large one clips nothing',
+            ),
+            rule(
+                "double(self.landingFraction) > 0.0 && double(self.landingFraction) <= 0.9",
+                'training.landingFraction must be above 0 and at most 0.9, for example "0.2"',
+            ),
+        )
+    )
     global_batch_size: Annotated[int, Field(ge=1, le=65_536)] = 32
     """Sequences a step, fixed for the job whatever the number of workers."""
     learning_rate: Money = "0.001"
@@ -278,7 +298,9 @@ class CheckpointSpec(ApiModel):
 
     storage: StorageSpec
     """Where checkpoints live."""
-    interval: Annotated[str, Field(pattern=r"^(Auto|([0-9]{1,9}(ms|s|m|h|d))+)$", max_length=32)] = "Auto"
+    interval: Annotated[
+        str, Field(pattern=f"^Auto$|{DURATION_PATTERN}", min_length=2, max_length=32, json_schema_extra=rules(A_SECOND))
+    ] = "Auto"
     """Auto: Young/Daly, from the measured write time and the pool's failure rate; or a duration such as 10m."""
     keep: Annotated[int, Field(ge=1, le=100)] = 3
     """How many are kept beside the newest and the one just before the landing."""

@@ -39,6 +39,15 @@ class PriceSpec(ApiModel):
 class RateSpec(ApiModel):
     """What one accelerator of this pool was measured to do; overrides the catalogue."""
 
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule("double(self.flopsPerSecond) > 0.0", 'rate.flopsPerSecond must be above 0, for example "5e10"; leave rate out if unknown'),
+            rule(
+                "!has(self.memoryBytesPerSecond) || double(self.memoryBytesPerSecond) > 0.0",
+                "rate.memoryBytesPerSecond must be above 0; leave it out if unknown",
+            ),
+        )
+    )
     flops_per_second: BigNumber
     """Dense matrix products, in FLOPs per second."""
     memory_bytes_per_second: BigNumber | None = None

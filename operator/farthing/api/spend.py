@@ -43,34 +43,38 @@ class Quote(ApiModel):
     """Who says so."""
 
 
+MAX_SECONDS = 2**31 - 1
+"""As in a pod's activeDeadlineSeconds."""
+
+
 class NestedEndsSpec(ApiModel):
     """The attempt's ends in whole seconds from the first pod bound (DESIGN 4): trainer < supervisor < pod ≤ job < hard."""
 
-    trainer: Annotated[int, Field(ge=0)]
+    trainer: Annotated[int, Field(ge=0, le=MAX_SECONDS)]
     """The trainer leaves by itself."""
-    supervisor: Annotated[int, Field(ge=0)]
+    supervisor: Annotated[int, Field(ge=0, le=MAX_SECONDS)]
     """The supervisor kills what is left."""
-    pod: Annotated[int, Field(ge=0)]
+    pod: Annotated[int, Field(ge=0, le=MAX_SECONDS)]
     """The pod's activeDeadlineSeconds."""
-    job: Annotated[int, Field(ge=0)]
+    job: Annotated[int, Field(ge=0, le=MAX_SECONDS)]
     """The Job's deadline, start-up excluded."""
-    hard: Annotated[int, Field(ge=0)]
+    hard: Annotated[int, Field(ge=0, le=MAX_SECONDS)]
     """What the hold pays for."""
-    grace: Annotated[int, Field(ge=1)]
+    grace: Annotated[int, Field(ge=1, le=MAX_SECONDS)]
     """The termination grace period of the pods."""
-    startup_timeout: Annotated[int, Field(ge=1)]
+    startup_timeout: Annotated[int, Field(ge=1, le=MAX_SECONDS)]
     """Not all pods ready by then: the attempt ends."""
 
 
 class SpendRecordSpec(ApiModel):
     """What was held, at what quote, with which ends. Written once, before any pod exists."""
 
-    model_config = ConfigDict(json_schema_extra=rules(rule("self == oldSelf", "the spec of a SpendRecord cannot change")))
+    model_config = ConfigDict(json_schema_extra=rules(rule("self == oldSelf", "spec: a SpendRecord's spec cannot change; a further attempt gets a record of its own")))
     job: RecordOwner
     """The job that spends."""
     attempt: Name
     """Name of the attempt, and of this record."""
-    number: Annotated[int, Field(ge=0)]
+    number: Annotated[int, Field(ge=0, le=2**31 - 1)]
     """Rises by one with each attempt of the job."""
     stage: Literal["Prepare", "Train"]
     """What the attempt does."""
@@ -80,9 +84,9 @@ class SpendRecordSpec(ApiModel):
     """Name of the pool."""
     accelerator: Annotated[str, Field(max_length=64)]
     """The pool's accelerator."""
-    pods: Annotated[int, Field(ge=1)]
+    pods: Annotated[int, Field(ge=1, le=65_536)]
     """Pods of the gang."""
-    accelerators_per_pod: Annotated[int, Field(ge=1)]
+    accelerators_per_pod: Annotated[int, Field(ge=1, le=1024)]
     """Accelerators of each pod."""
     quote: Quote
     """The price at the start."""
@@ -196,15 +200,19 @@ class SpendRecord(ApiModel):
         extra="ignore",
         json_schema_extra=rules(
             rule(
+                "self.metadata.name == self.spec.attempt",
+                "metadata.name must be spec.attempt: a bill is found by its attempt's name",
+            ),
+            rule(
                 "!has(oldSelf.status) || !has(oldSelf.status.phase) || oldSelf.status.phase != 'Settled'"
                 " || (has(self.status) && self.status == oldSelf.status)",
-                "a settled SpendRecord cannot change",
+                "status: a settled SpendRecord cannot change; leave it as it is",
             ),
             rule(
                 "!has(oldSelf.status) || !has(oldSelf.status.quotes) || (has(self.status) && has(self.status.quotes)"
                 " && size(self.status.quotes) >= size(oldSelf.status.quotes)"
                 " && oldSelf.status.quotes.all(i, e, self.status.quotes[i] == e))",
-                "status.quotes is append-only",
+                "status.quotes is append-only: keep the entries that stand, and add new ones at the end",
             ),
         ),
     )

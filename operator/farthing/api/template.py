@@ -1,10 +1,11 @@
 """`spec.template`: the parts of a pod that a tenant may set. An allow-list: what is not named here cannot be asked for."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, JsonValue
 
 from farthing.api.base import ApiModel, LabelMap, LocalReference, Name, ShortText, rule, rules
+from farthing.units import QUANTITY_PATTERN
 
 OpenObject = Annotated[dict[str, Any], Field(json_schema_extra={"x-kubernetes-preserve-unknown-fields": True})]
 """A Kubernetes structure that the API server of the core group validates when the pod is created."""
@@ -135,9 +136,24 @@ class Volume(ApiModel):
     """As in a pod's volumes."""
 
 
+_QUANTITY: Final = QUANTITY_PATTERN.replace("\\.", "[.]")
+"""CEL's strings know no backslash before a point."""
+
+
+def _memory_rule(part: str) -> JsonValue:
+    """The planner raises this one, so it must be able to read it; the API server judges the others."""
+    return rule(
+        f"!has(self.{part}) || !('memory' in self.{part}) || self.{part}['memory'].matches('{_QUANTITY}')",
+        f"template.resources.{part}.memory must be a number of bytes with a suffix up to T or Ti, for example 6Gi",
+    )
+
+
 class Resources(ApiModel):
     """Minimums for each pod: the planner may ask for more, never for less."""
 
+    model_config = ConfigDict(
+        json_schema_extra=rules(*(_memory_rule(part) for part in ("requests", "limits"))),
+    )
     requests: Annotated[dict[str, Annotated[str, Field(max_length=32)]], Field(max_length=16)] = Field(default_factory=dict)
     """Quantities by resource name."""
     limits: Annotated[dict[str, Annotated[str, Field(max_length=32)]], Field(max_length=16)] = Field(default_factory=dict)

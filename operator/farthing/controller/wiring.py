@@ -26,6 +26,7 @@ from farthing.kube.discovery import native_gangs
 from farthing.kube.lease import Leadership
 from farthing.kube.operator_key import OperatorKey, load_operator_key
 from farthing.kube.recorder import ClusterRecorder
+from farthing.kube.refusals import PodRefusals
 from farthing.kube.resources import Resource
 from farthing.kube.watches import Watches
 from farthing.settings import ENV_SETTINGS, Settings, parse_settings
@@ -61,7 +62,7 @@ class Operator:
         self._metrics = OperatorMetrics()
         pace = Pace(period=settings.cycle.control_period)
         self.doorbell = Doorbell(WakeUps(clock, pace, random.Random()))
-        self._watches = Watches(client, self._changed)
+        self._watches = Watches(client, self._changed, resync=settings.cycle.resync)
         self._leadership = self._candidate()
         self._loop: Loop | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -140,6 +141,7 @@ class Operator:
             ClusterRecorder(client, versions, clock),
             self._metrics,
             versions,
+            PodRefusals(client, clock),
             native_gangs=native,
         )
 

@@ -87,6 +87,15 @@ class LowerDeadline:
 
 
 @dataclass(frozen=True, slots=True)
+class EndPods:
+    """Delete the pods of an attempt whose Job is gone: there is no deadline left that could be lowered."""
+
+    job: str
+    attempt: str
+    because: Because
+
+
+@dataclass(frozen=True, slots=True)
 class RequestCheckpoint:
     """Write the request to the job's status, then POST it to rank 0."""
 
@@ -167,6 +176,7 @@ Action = (
     OpenAttempt
     | ReleaseAttempt
     | LowerDeadline
+    | EndPods
     | RequestCheckpoint
     | UpdateLease
     | AppendQuote

@@ -40,12 +40,19 @@ class PodFacts:
     """Condition DisruptionTarget is True."""
     held: bool = False
     """The ledger's finalizer still stands."""
+    ownerless: bool = False
+    """Nobody owns it: its Job was deleted with `--cascade=orphan`, and no controller will ever delete it."""
     last_word: LastWord | None = None
 
     @property
     def terminal(self) -> bool:
         """Whether its containers will never run again."""
         return self.phase in ("Succeeded", "Failed")
+
+    @property
+    def left_behind(self) -> bool:
+        """Whether it stays for ever unless somebody deletes it."""
+        return self.ownerless and self.deleted_at is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +91,8 @@ class Attempt:
     """The bill is already in the account's closing balance (the record's own write may be missing)."""
     unreachable_nodes: tuple[str, ...] = ()
     """Nodes of its pods that are not Ready or are gone."""
+    pods_refused: str | None = None
+    """Why the Job controller cannot make its pods, in the API server's words; None where it can."""
 
     @property
     def name(self) -> str:
@@ -128,7 +137,6 @@ class JobView:
     attempts: tuple[Attempt, ...] = ()
     problems: tuple[tuple[str, str], ...] = ()
     """(reason, message) of references that do not resolve: account, claim, priority class."""
-    measured_startup: float | None = None
 
     @property
     def key(self) -> str:

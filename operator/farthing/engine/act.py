@@ -17,6 +17,7 @@ from farthing.domain.decision import (
     Because,
     CleanUpAttempt,
     DeleteJob,
+    EndPods,
     Hold,
     LowerDeadline,
     OpenAttempt,
@@ -107,6 +108,8 @@ class Actor:
                 await self._world.release(attempt)
             case LowerDeadline(seconds=seconds):
                 await self._world.lower_deadline(attempt, seconds)
+            case EndPods():
+                await self._world.end_pods(attempt)
             case AppendQuote(quote=quote):
                 await self._world.append_quote(attempt, quote.to_dict())
             case CleanUpAttempt():

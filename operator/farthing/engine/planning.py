@@ -18,7 +18,7 @@ from farthing.engine.measure import measurements
 from farthing.engine.opening import plan_of
 from farthing.engine.situations import Ending, state_of
 from farthing.engine.standing import Standing, ending_of, next_attempt_name, problem_of, refused, standing, usable_pools
-from farthing.errors import InsufficientBudget, UserError
+from farthing.errors import InsufficientBudget, InvalidSpec, UserError
 from farthing.ledger import account as accounts
 from farthing.ledger.lease import grant
 from farthing.planner.request import plan_request
@@ -188,6 +188,7 @@ def _with_leases(
     """The plans that a lease can be granted for; none: whose budget it is that stands in the way."""
     candidates: list[Candidate] = []
     refusals: list[InsufficientBudget] = []
+    faults: list[UserError] = []
     for plan in wanted:
         pool = pool_of(snapshot, plan.allocation.pool)
         if pool is None:
@@ -197,7 +198,9 @@ def _with_leases(
         except InsufficientBudget as error:
             refusals.append(error)
         except UserError as error:
-            return Intent(plans=plans, problem=Because(error.reason, str(error)))
+            faults.append(error)
+    if not candidates and faults:
+        return Intent(plans=plans, problem=Because(faults[0].reason, str(faults[0])))
     if candidates or not refusals:
         return Intent(tuple(candidates), plans)
     return _refused_lease(view, books, snapshot, settings, plans, wanted, str(refusals[0]))
@@ -256,11 +259,13 @@ def lease_for(
     *,
     on_account: bool = True,
 ) -> Lease:
-    """The lease that the books allow for this plan now. Raises InsufficientBudget, or MissingPrice."""
+    """The lease that the books allow for this plan now. Raises InsufficientBudget, MissingPrice, or InvalidSpec (currency)."""
     spec = view.job.spec
     tokens = spec.budget.limits.as_decimals().get(Axis.TOKENS)
     name = spec.budget.account_ref.name if spec.budget.account_ref and on_account else None
     account = None if name is None else snapshot.account(view.namespace, name)
+    if account is not None:
+        _check_currency(account, pool)
     return grant(
         plan,
         books.balance.remaining,
@@ -275,6 +280,16 @@ def lease_for(
         tokens_limit=None if tokens is None else int(tokens),
         tokens_done=books.tokens_done,
     )
+
+
+def _check_currency(account: TrainingBudget, pool: GPUNodePool) -> None:
+    """Raise InvalidSpec where the account counts another money than the pool is paid in: the numbers cannot be compared."""
+    price = pool.spec.price
+    if price is not None and account.spec.limits.cost is not None and price.currency != account.spec.currency:
+        name, where = account.metadata.name, pool.metadata.name
+        remedy = f"pool {where} is priced in {price.currency}; name an account in that currency, or select another pool"
+        said = f"{name} ({account.spec.currency})"
+        raise InvalidSpec("spec.budget.accountRef.name", said, remedy, reason=Reason.CURRENCY_MISMATCH)
 
 
 def _account_remaining(account: TrainingBudget, view: JobView, now: datetime) -> Mapping[Axis, Decimal]:

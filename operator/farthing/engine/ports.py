@@ -41,16 +41,26 @@ class Attempts(Protocol):
         """Lower the Job's activeDeadlineSeconds; a value that is not lower than the present one changes nothing."""
         ...
 
+    async def end_pods(self, attempt: Attempt) -> None:
+        """Delete the attempt's pods: SIGTERM, then the grace. Their finalizer keeps them until the bill is settled."""
+        ...
+
     async def append_quote(self, attempt: Attempt, quote: dict[str, Any]) -> None:
         """Append a quote to the record's status.quotes under resourceVersion."""
         ...
 
     async def settle(self, action: SettleAttempt, attempt: Attempt) -> None:
-        """Move the charge from hold to settled on the account (or the job), close the record, then `clean_up`."""
+        """Move the charge from hold to settled on the account (or the job), close the record, then `clean_up`.
+
+        Raises Conflict where the Job or the pods are not as the evidence has them (`ledger.evidence.check`).
+        """
         ...
 
     async def clean_up(self, attempt: Attempt) -> None:
-        """Take the ledger's finalizer off the attempt's pods and delete its Job, Service, ConfigMap, Secret, PodGroup."""
+        """Take the ledger's finalizer off the attempt's pods and delete its Job, Service, ConfigMap, Secret, PodGroup.
+
+        Pods that nobody owns any more are deleted too.
+        """
         ...
 
     async def release_hold(self, namespace: str, job: str, attempt: str, account: str | None) -> None:

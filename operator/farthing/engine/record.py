@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from farthing.api.job_status import BudgetedTrainingJobStatus, DecisionStatus
-from farthing.domain.decision import Because
+from farthing.domain.decision import Action, Because, Hold
 from farthing.domain.snapshot import Snapshot
 from farthing.engine.act import Carried
 from farthing.engine.journal import WARNINGS
@@ -36,9 +36,8 @@ class Scribe:
 
     async def _job(self, carried: Carried) -> None:
         case, view = carried.decision.case, carried.view
-        for action in carried.done:
-            if type(action).__name__ != "Hold":
-                self._world.decision(type(action).__name__, action.because.reason)
+        for action in _acted(carried):
+            self._world.decision(type(action).__name__, action.because.reason)
         if case is None or view is None or carried.deleted or not managed(view):
             self._note_homeless(carried)
             return
@@ -85,7 +84,7 @@ class Scribe:
         touched = {
             f"{each.view.namespace}/{reference.name}"
             for each in carried
-            if each.view is not None and each.done and (reference := each.view.job.spec.budget.account_ref) is not None
+            if each.view is not None and _acted(each) and (reference := each.view.job.spec.budget.account_ref) is not None
         }
         for key, budget in self._snapshot.accounts.items():
             status = account.derived(budget, self._snapshot.now)
@@ -97,6 +96,11 @@ class Scribe:
                 self.writes += 1
             except ClusterError as error:
                 self.troubles[key] = str(error)
+
+
+def _acted(carried: Carried) -> list[Action]:
+    """What was done, waiting not counted."""
+    return [action for action in carried.done if not isinstance(action, Hold)]
 
 
 def fresh(before: Sequence[DecisionStatus], after: Sequence[DecisionStatus]) -> list[DecisionStatus]:

@@ -59,7 +59,7 @@ def scene_of(carried: Carried, now: datetime) -> Scene:
     if ending is None and problem is None:
         problem = case.intent.exhausted
     state = state_of(view, ending, problem)
-    stalled = problem if state is State.INVALID or carried.refusal is not None else _cut_off(view)
+    stalled = problem if state is State.INVALID or carried.refusal is not None else _cut_off(view) or _without_pods(view)
     return Scene(carried, view, case.intent, books, ending, state, stalled, now)
 
 
@@ -68,6 +68,15 @@ def _cut_off(view: JobView) -> Because | None:
     attempt, refusal = view.open_attempt, refused(view)
     half = attempt is not None and attempt.job is None and not attempt.pods
     return Because(Reason.REFUSED, refusal[1]) if half and refusal is not None else None
+
+
+def _without_pods(view: JobView) -> Because | None:
+    """A gang whose pods the API server refuses: its Job tries again by itself until startupTimeout, and then the next attempt."""
+    attempt = view.open_attempt
+    if attempt is None or attempt.pods_refused is None:
+        return None
+    mend = "the pods are made as soon as what it names (a quota, a limit range, a service account …) is mended"
+    return Because(Reason.REFUSED, f"Job {attempt.name} cannot make its pods: {attempt.pods_refused}; {mend}")
 
 
 def _of_reason(because: Because | None, reason: Reason) -> Because | None:

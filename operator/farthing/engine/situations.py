@@ -74,13 +74,13 @@ def _underway(attempt: Attempt) -> bool:
 def over(attempt: Attempt) -> bool:
     """Whether no container of it runs or can start any more.
 
-    Without a Job, or with one that was suspended after it had run, the pods alone say so; an attempt that never had any pod is
-    over only when its Job says so.
+    Without a Job, or with one that is being deleted or was suspended after it had run, the pods alone say so; an attempt that
+    never had any pod is over only when its Job says so.
     """
     job, terminal = attempt.job, all(pod.terminal for pod in attempt.pods)
     if job is not None and (job.complete or job.failed):
         return terminal
-    return bool(attempt.pods) and terminal and (job is None or job.suspended)
+    return bool(attempt.pods) and terminal and (job is None or job.suspended or job.deleting)
 
 
 def all_ready(attempt: Attempt) -> bool:
@@ -165,7 +165,7 @@ def ran_before(view: JobView, attempt: Attempt) -> bool:
 
 def leftovers(attempt: Attempt) -> bool:
     """Whether anything of a settled attempt still stands."""
-    return attempt.job is not None or bool(attempt.children) or any(pod.held for pod in attempt.pods)
+    return attempt.job is not None or bool(attempt.children) or any(pod.held or pod.left_behind for pod in attempt.pods)
 
 
 def _never_to_start(attempt: Attempt, now: datetime, *, unwanted: bool) -> bool:

@@ -101,7 +101,7 @@ def problem_of(view: JobView, snapshot: Snapshot) -> Because | None:
     if view.problems:
         reason, message = view.problems[0]
         return Because(reason, message)
-    return _unmetered(view) or _selection(view) or _template(view) or _bad_config(view) or _pools(view, snapshot)
+    return _unmetered(view, snapshot) or _selection(view) or _template(view) or _bad_config(view) or _pools(view, snapshot)
 
 
 def usable_pools(view: JobView, snapshot: Snapshot) -> tuple[GPUNodePool, ...]:
@@ -126,11 +126,18 @@ def _admits(selector: LabelSelector | None, labels: Mapping[str, str]) -> bool:
     return selector is not None and selector.matches(dict(labels))
 
 
-def _unmetered(view: JobView) -> Because | None:
-    for axis in view.job.spec.budget.limits.as_decimals():
-        if axis not in METERED_AXES:
-            message = f"budget.limits.{axis}: nothing on this cluster can meter {axis} yet; use cost or acceleratorHours"
-            return Because(Reason.UNMETERED_AXIS, message)
+def _unmetered(view: JobView, snapshot: Snapshot) -> Because | None:
+    """A limit of the job, or of its account, that nobody could keep."""
+    budget = view.job.spec.budget
+    account = None if budget.account_ref is None else snapshot.account(view.namespace, budget.account_ref.name)
+    limits = {"budget.limits": budget.limits}
+    if account is not None:
+        limits[f"account {account.metadata.name}: spec.limits"] = account.spec.limits
+    for where, limit in limits.items():
+        for axis in limit.as_decimals():
+            if axis not in METERED_AXES:
+                message = f"{where}.{axis}: nothing on this cluster can meter {axis} yet; use cost or acceleratorHours"
+                return Because(Reason.UNMETERED_AXIS, message)
     return None
 
 
@@ -157,7 +164,8 @@ def _bad_config(view: JobView) -> Because | None:
     if generation_of(settled[-1]) != view.job.metadata.generation:
         return None
     message = settled[-1].status.message or "the trainer could not use the run config or the data"
-    return Because(Reason.BAD_CONFIG, f"{message} (attempt {settled[-1].spec.attempt}; change the spec to try again)")
+    again = "change the spec, or mend the data and suspend and resume the job, to try again"
+    return Because(Reason.BAD_CONFIG, f"{message} (attempt {settled[-1].spec.attempt}; {again})")
 
 
 def _pools(view: JobView, snapshot: Snapshot) -> Because | None:

@@ -15,6 +15,7 @@ from farthing.domain.decision import (
     AppendQuote,
     Because,
     CleanUpAttempt,
+    EndPods,
     LowerDeadline,
     OpenAttempt,
     ReleaseAttempt,
@@ -145,7 +146,9 @@ def why_end(case: Case, attempt: Attempt, seen: Observation | None) -> Because:
 
 
 def end_now(job: str, attempt: Attempt, because: Because) -> tuple[Action, ...]:
-    """Lower the Job's deadline to now; nothing where that is done, or where there is no Job to lower it on."""
+    """Lower the Job's deadline to now, or delete the pods whose Job is gone; nothing where that is done."""
+    if attempt.job is None and any(pod.deleted_at is None and not pod.terminal for pod in attempt.pods):
+        return (EndPods(job, attempt.name, because),)
     return (LowerDeadline(job, attempt.name, NOW, because),) if lowers(attempt, NOW) else ()
 
 

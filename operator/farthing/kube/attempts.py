@@ -13,8 +13,10 @@ from farthing.domain.decision import OpenAttempt, SettleAttempt
 from farthing.domain.manifests import AttemptManifests
 from farthing.domain.snapshot import Attempt
 from farthing.errors import Conflict, Refused
+from farthing.ledger import evidence
 from farthing.kube.books import Books
-from farthing.kube.client import Client
+from farthing.kube.client import Client, Taken
+from farthing.kube.facts import pod_facts
 from farthing.kube.operator_key import OperatorKey
 from farthing.kube.resources import (
     CONFIG_MAPS,
@@ -79,6 +81,12 @@ class ClusterAttempts:
                 raise
             raise Conflict(f"Job {attempt.name}: its deadline changed since it was read") from error
 
+    async def end_pods(self, attempt: Attempt) -> None:
+        """Delete every pod of the attempt that is not being deleted yet; one that was made anew under its name stays."""
+        for pod in await self._pods(attempt):
+            if "deletionTimestamp" not in pod["metadata"]:
+                await self._client.delete(PODS.of(pod), uid=pod["metadata"]["uid"])
+
     async def append_quote(self, attempt: Attempt, quote: dict[str, Any]) -> None:
         """Append a quote to the record's status.quotes under resourceVersion; one that stands last already stays alone."""
         record = await self._client.get(_record_path(attempt))
@@ -92,7 +100,11 @@ class ClusterAttempts:
         await self._client.replace(_record_path(attempt, "status"), record)
 
     async def settle(self, action: SettleAttempt, attempt: Attempt) -> None:
-        """Books, record, finalizers, children, in this order: a crash in between leaves something that the next cycle sees."""
+        """Books, record, finalizers, children, in this order: a crash in between leaves something that the next cycle sees.
+
+        Raises Conflict where the Job or the pods are not as the evidence has them: the bill is made once, not on an old cache.
+        """
+        await self._check_evidence(attempt)
         charged = action.status.charged.as_decimals() if action.status.charged is not None else {}
         await self._books.settle(attempt.record, charged)
         record = await self._client.get(_record_path(attempt))
@@ -105,10 +117,15 @@ class ClusterAttempts:
         await self.clean_up(attempt)
 
     async def clean_up(self, attempt: Attempt) -> None:
-        """Take the ledger's finalizer off the attempt's pods and delete its children; what is gone already is fine."""
+        """Take the ledger's finalizer off the attempt's pods and delete its children; what is gone already is fine.
+
+        Pods go with the Job that owns them; those that nobody owns are deleted by name.
+        """
         namespace = attempt.record.metadata.namespace
-        for pod in await self._client.list_items(PODS.path(namespace), selector=f"{LABEL_ATTEMPT}={attempt.name}"):
+        for pod in await self._pods(attempt):
             await self._release_pod(pod)
+            if not pod["metadata"].get("ownerReferences"):
+                await self._client.delete(PODS.of(pod), uid=pod["metadata"]["uid"])
         groups = (POD_GROUPS,) if self._native_gangs else ()
         for resource in (*groups, *DELETION_ORDER):
             await self._client.delete(resource.path(namespace, attempt.name))
@@ -118,6 +135,17 @@ class ClusterAttempts:
         if await self._client.get(RECORDS.path(namespace, attempt)) is not None:
             raise Conflict(f"SpendRecord {namespace}/{attempt} exists: its hold stays until it is settled")
         await self._books.drop(namespace, job, attempt, account)
+
+    async def _pods(self, attempt: Attempt) -> Sequence[dict[str, Any]]:
+        """Its pods, by label: whoever owns them."""
+        namespace = attempt.record.metadata.namespace
+        return await self._client.list_items(PODS.path(namespace), selector=f"{LABEL_ATTEMPT}={attempt.name}")
+
+    async def _check_evidence(self, attempt: Attempt) -> None:
+        """Job and pods from a quorum read, never the cache."""
+        job = await self._client.get(_job_path(attempt))
+        pods = [pod_facts(pod) for pod in await self._pods(attempt)]
+        evidence.check(attempt, job_stands=job is not None, pods=pods)
 
     async def _check_number(self, action: OpenAttempt, job: BudgetedTrainingJob, record: Dict) -> list[SpendRecord]:
         """Every record of the job from a quorum read, never the cache.
@@ -147,12 +175,12 @@ class ClusterAttempts:
         resource = resource_of(manifest)
         try:
             await self._client.create(resource.path(manifest["metadata"]["namespace"]), manifest)
-        except Conflict:
-            if resource is SECRETS:
+        except Conflict as error:
+            if resource is SECRETS and isinstance(error, Taken):
                 # Farthing reads no Secret but its own. The token in it is a function of the record: if the name is taken by
                 # something else, the trainer refuses the operator's requests and is ended by its deadline.
                 return
-            found = await self._client.get(resource.of(manifest))
+            found = None if resource is SECRETS else await self._client.get(resource.of(manifest))
             if found is None or (found["metadata"].get("labels") or {}).get(LABEL_ATTEMPT) != manifest["metadata"]["name"]:
                 raise
 

@@ -30,6 +30,8 @@ class Cache:
     def __init__(self, trim: Trim = drop_managed_fields) -> None:
         self._trim = trim
         self._items: dict[str, dict[str, Any]] = {}
+        self._deleted: dict[str, int] = {}
+        """Versions at which objects went, since the last list: what is told of them later is old news."""
 
     def __len__(self) -> int:
         return len(self._items)
@@ -47,13 +49,17 @@ class Cache:
         changed = {key for key, item in fresh.items() if _version(item) != _version(self._items.get(key))}
         gone = self._items.keys() - fresh.keys()
         self._items = fresh
+        self._deleted.clear()
         return tuple(sorted(changed | gone))
 
     def apply(self, kind: str, item: dict[str, Any]) -> str:
-        """Take one watch event (ADDED, MODIFIED or DELETED); its key."""
-        key = key_of(item)
+        """Take one watch event (ADDED, MODIFIED or DELETED); its key. One that is older than what is known changes nothing."""
+        key, version = key_of(item), int(_version(item) or 0)
+        if version < max(int(_version(self._items.get(key)) or 0), self._deleted.get(key, 0)):
+            return key
         if kind == "DELETED":
             self._items.pop(key, None)
+            self._deleted[key] = version
         else:
             self._items[key] = self._trim(item)
         return key

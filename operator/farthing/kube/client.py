@@ -41,11 +41,15 @@ class Gone(Conflict):
     """410: the resourceVersion is too old; list again."""
 
 
+class Taken(Conflict):
+    """409 AlreadyExists: there is an object of that name. Other conflicts of a POST, a quota's for one, do not say so."""
+
+
 def error_for(status: int, body: str) -> Exception:
     """The error of an answer that is neither success nor 404, with the server's own text."""
-    text = _message(body) or f"HTTP {status}"
+    text = _member(body, "message") or f"HTTP {status}"
     if status == HTTPStatus.CONFLICT:
-        return Conflict(text)
+        return Taken(text) if _member(body, "reason") == "AlreadyExists" else Conflict(text)
     if status == HTTPStatus.GONE:
         return Gone(text)
     if status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.REQUEST_TIMEOUT) or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
@@ -53,13 +57,13 @@ def error_for(status: int, body: str) -> Exception:
     return Refused(text)
 
 
-def _message(body: str) -> str:
-    """`message` of a metav1.Status, or the body itself where it is none."""
+def _member(body: str, name: str) -> str:
+    """A member of a metav1.Status, or the body itself where it is none."""
     try:
         parsed = json.loads(body)
     except ValueError:
         return body.strip()
-    return str(parsed.get("message", "")) if isinstance(parsed, dict) else body.strip()
+    return str(parsed.get(name, "")) if isinstance(parsed, dict) else body.strip()
 
 
 class Client:
@@ -121,17 +125,20 @@ class Client:
             body["preconditions"] = {"uid": uid}
         await self._write("DELETE", path, body)
 
-    async def list_items(self, path: str, *, selector: str | None = None) -> Sequence[dict[str, Any]]:
-        """Every object of a collection from a quorum read, in pages."""
-        items, _ = await self.list_versioned(path, selector=selector)
+    async def list_items(
+        self, path: str, *, selector: str | None = None, fields: str | None = None
+    ) -> Sequence[dict[str, Any]]:
+        """Every object of a collection from a quorum read, in pages; by labels and fields."""
+        items, _ = await self.list_versioned(path, selector=selector, fields=fields)
         return items
 
     async def list_versioned(
-        self, path: str, *, selector: str | None = None, metadata_only: bool = False
+        self, path: str, *, selector: str | None = None, fields: str | None = None, metadata_only: bool = False
     ) -> tuple[list[dict[str, Any]], str]:
         """Every object of a collection and the resourceVersion to watch from. Raises Unreachable where it is not served."""
         items: list[dict[str, Any]] = []
-        query = {"limit": str(PAGE)} | ({"labelSelector": selector} if selector else {})
+        chosen = {"labelSelector": selector, "fieldSelector": fields}
+        query = {"limit": str(PAGE)} | {name: said for name, said in chosen.items() if said}
         headers = _accept("PartialObjectMetadataList") if metadata_only else None
         while True:
             page = await self._send("GET", path, query=query, headers=headers)
@@ -144,14 +151,20 @@ class Client:
             query["continue"] = token
 
     async def watch(
-        self, path: str, version: str, *, selector: str | None = None, metadata_only: bool = False
+        self,
+        path: str,
+        version: str,
+        *,
+        selector: str | None = None,
+        metadata_only: bool = False,
+        seconds: float = WATCH_SECONDS,
     ) -> AsyncGenerator[dict[str, Any], None]:
-        """Watch events with bookmarks, until the server ends the stream, which is normal. Raises Gone, Unreachable."""
+        """Watch events with bookmarks, until the server ends the stream after `seconds`. Raises Gone, Unreachable."""
         query = {
             "watch": "true",
             "allowWatchBookmarks": "true",
             "resourceVersion": version,
-            "timeoutSeconds": str(WATCH_SECONDS),
+            "timeoutSeconds": str(max(1, round(seconds))),
         }
         if selector:
             query["labelSelector"] = selector

@@ -51,6 +51,7 @@ def pod_facts(pod: Dict) -> PodFacts:
         waiting_message=message,
         disrupted=_is_true(status, "DisruptionTarget"),
         held=FINALIZER_LEDGER in metadata.get("finalizers", ()),
+        ownerless=not metadata.get("ownerReferences"),
         last_word=parse_last_word(terminated.get("message")),
     )
 

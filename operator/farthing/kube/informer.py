@@ -10,13 +10,15 @@ from typing import Final
 
 from farthing.errors import ClusterError, Refused
 from farthing.kube.cache import Cache
-from farthing.kube.client import Client, Gone
+from farthing.kube.client import WATCH_SECONDS, Client, Gone
 from farthing.kube.resources import Resource
 
 log = logging.getLogger(__name__)
 
 FIRST_DELAY_SECONDS: Final = 0.5
 LAST_DELAY_SECONDS: Final = 30.0
+EARLIEST_RESYNC: Final = 0.8
+"""Share of the resync after which a list may come, so that those of all kinds do not come together."""
 
 
 class Informer:
@@ -31,6 +33,7 @@ class Informer:
         *,
         selector: str | None = None,
         metadata_only: bool = False,
+        resync: float = WATCH_SECONDS,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.resource = resource
@@ -41,6 +44,8 @@ class Informer:
         self._changed = changed
         self._selector = selector
         self._metadata_only = metadata_only
+        self._resync = resync
+        self._list_due = 0.0
         self._monotonic = monotonic
         self._heard = monotonic()
         self._version: str | None = None
@@ -56,7 +61,8 @@ class Informer:
         return int(self._version or 0)
 
     async def run(self) -> None:
-        """Until cancelled: list, watch, resume where a watch ended, list again where its version is too old."""
+        """Until cancelled: list, watch, resume where a watch broke off. List again where its version is too old, and every
+        `resync` seconds: an event that was lost on the way is missed no longer than that."""
         failures = 0
         while True:
             try:
@@ -71,17 +77,20 @@ class Informer:
                 await asyncio.sleep(delay(failures))
 
     async def _once(self) -> None:
-        """A list where the version is unknown, then one watch to its end."""
-        path = self.resource.path()
-        if self._version is None:
+        """A list where one is due or the version is unknown, then one watch to its end."""
+        path, now = self.resource.path(), self._monotonic()
+        if self._version is None or now >= self._list_due:
             items, self._version = await self._client.list_versioned(
                 path, selector=self._selector, metadata_only=self._metadata_only
             )
-            self._heard = self._monotonic()
+            self._heard = now = self._monotonic()
+            self._list_due = now + self._resync * random.uniform(EARLIEST_RESYNC, 1.0)
             for key in self.cache.replace(items):
                 self._changed(self.resource, key)
             self.synced.set()
-        stream = self._client.watch(path, self._version, selector=self._selector, metadata_only=self._metadata_only)
+        stream = self._client.watch(
+            path, self._version, selector=self._selector, metadata_only=self._metadata_only, seconds=self._list_due - now
+        )
         async with aclosing(stream):
             async for event in stream:
                 self._take(event["type"], event["object"])
@@ -90,7 +99,8 @@ class Informer:
         self._heard = self._monotonic()
         metadata = item["metadata"]
         assert isinstance(metadata, dict)
-        self._version = metadata["resourceVersion"]
+        # Never back: events that came in the wrong order must not be asked for again.
+        self._version = str(max(self.version, int(metadata["resourceVersion"])))
         if kind != "BOOKMARK":
             self._changed(self.resource, self.cache.apply(kind, item))
 

@@ -51,6 +51,7 @@ NODES: Final = Resource("", "v1", "nodes", "Node", namespaced=False)
 NAMESPACES: Final = Resource("", "v1", "namespaces", "Namespace", namespaced=False)
 CLAIMS: Final = Resource("", "v1", "persistentvolumeclaims", "PersistentVolumeClaim")
 PRIORITY_CLASSES: Final = Resource("scheduling.k8s.io", "v1", "priorityclasses", "PriorityClass", namespaced=False)
+STORAGE_CLASSES: Final = Resource("storage.k8s.io", "v1", "storageclasses", "StorageClass", namespaced=False)
 POD_GROUPS: Final = Resource("scheduling.k8s.io", "v1beta1", "podgroups", "PodGroup")
 CONFIG_MAPS: Final = Resource("", "v1", "configmaps", "ConfigMap")
 SERVICES: Final = Resource("", "v1", "services", "Service")
@@ -62,7 +63,7 @@ LEASES: Final = Resource("coordination.k8s.io", "v1", "leases", "Lease")
 _BY_KIND: Final = {
     (resource.api_version, resource.kind): resource
     for resource in (
-        TRAINING_JOBS, POOLS, ACCOUNTS, RECORDS, JOBS, PODS, NODES, NAMESPACES, CLAIMS, PRIORITY_CLASSES, POD_GROUPS,
+        TRAINING_JOBS, POOLS, ACCOUNTS, RECORDS, JOBS, PODS, NODES, NAMESPACES, CLAIMS, PRIORITY_CLASSES, STORAGE_CLASSES, POD_GROUPS,
         CONFIG_MAPS, SERVICES, SECRETS, NETWORK_POLICIES, EVENTS, LEASES,
     )
 }  # fmt: skip

@@ -16,7 +16,6 @@ from farthing.domain.snapshot import Attempt, JobView, NodeFacts, PodFacts, Pool
 from farthing.kube import facts
 from farthing.kube.cache import Models
 from farthing.kube.watches import Watches
-from farthing.units import parse_time
 
 log = logging.getLogger(__name__)
 
@@ -96,8 +95,9 @@ class References:
     """What a job may name: accounts, claims and priority classes, and the largest node of any pool."""
 
     accounts: Mapping[str, TrainingBudget]
-    claims: Mapping[str, tuple[str, ...]]
-    """Access modes by namespace/name."""
+    claims: Mapping[str, Mapping[str, Any]]
+    """By namespace/name."""
+    storage_classes: frozenset[str]
     priorities: Mapping[str, int]
     default_priority: int
     largest_node: int
@@ -108,10 +108,8 @@ class References:
         classes = {item["metadata"]["name"]: item for item in watches.priority_classes}
         return cls(
             accounts=accounts,
-            claims={
-                f"{item['metadata']['namespace']}/{item['metadata']['name']}": tuple(item["spec"].get("accessModes") or ())
-                for item in watches.claims
-            },
+            claims={f"{item['metadata']['namespace']}/{item['metadata']['name']}": item for item in watches.claims},
+            storage_classes=frozenset(item["metadata"]["name"] for item in watches.storage_classes),
             priorities={name: int(item.get("value", 0)) for name, item in classes.items()},
             default_priority=max(
                 (int(each.get("value", 0)) for each in classes.values() if each.get("globalDefault")), default=0
@@ -132,32 +130,45 @@ class References:
         reference = job.spec.budget.account_ref
         if reference is None or f"{job.metadata.namespace}/{reference.name}" in self.accounts:
             return None
-        return Reason.ACCOUNT_NOT_FOUND, f"budget.accountRef: no TrainingBudget {reference.name} in {job.metadata.namespace}"
+        missing = f"no TrainingBudget {reference.name} in {job.metadata.namespace}; create it, or name another one"
+        return Reason.ACCOUNT_NOT_FOUND, f"budget.accountRef.name: {missing}"
 
     def _claim(self, job: BudgetedTrainingJob) -> tuple[Reason, str] | None:
-        claim = job.spec.checkpoint.storage.persistent_volume_claim
-        if claim is None:
+        named = job.spec.checkpoint.storage.persistent_volume_claim
+        if named is None:
             return None
-        modes = self.claims.get(f"{job.metadata.namespace}/{claim.claim_name}")
-        if modes is None:
-            return (
-                Reason.STORAGE_NOT_FOUND,
-                f"checkpoint.storage: no PersistentVolumeClaim {claim.claim_name} in {job.metadata.namespace}",
-            )
-        fewest = job.spec.compute.accelerators.min
-        if 0 < self.largest_node < fewest and "ReadWriteMany" not in modes:
-            return (
-                Reason.STORAGE_NOT_SHARED,
-                f"checkpoint.storage: {fewest} accelerators need more than one node, and claim {claim.claim_name} has access "
-                f"modes {', '.join(modes)}; use one with ReadWriteMany",
-            )
-        return None
+        name = named.claim_name
+        claim = self.claims.get(f"{job.metadata.namespace}/{name}")
+        if claim is None:
+            missing = f"no PersistentVolumeClaim {name} in {job.metadata.namespace}; create it, or name another one"
+            return Reason.STORAGE_NOT_FOUND, f"checkpoint.storage.persistentVolumeClaim.claimName: {missing}"
+        return self._without_volume(name, claim) or self._not_shared(job, name, claim)
+
+    def _without_volume(self, name: str, claim: Mapping[str, Any]) -> tuple[Reason, str] | None:
+        """A claim that no volume can ever be bound to: nobody provides its class."""
+        wanted = claim["spec"].get("storageClassName")
+        bound = (claim.get("status") or {}).get("phase") == "Bound"
+        if bound or not wanted or wanted in self.storage_classes:
+            return None
+        remedy = f"claim {name} waits for StorageClass {wanted}, which there is not; create the class, or name another claim"
+        return Reason.STORAGE_NOT_FOUND, f"checkpoint.storage.persistentVolumeClaim.claimName: {remedy}"
+
+    def _not_shared(self, job: BudgetedTrainingJob, name: str, claim: Mapping[str, Any]) -> tuple[Reason, str] | None:
+        """A gang of more than one node on a volume of one."""
+        fewest, modes = job.spec.compute.accelerators.min, tuple(claim["spec"].get("accessModes") or ())
+        if not 0 < self.largest_node < fewest or "ReadWriteMany" in modes:
+            return None
+        return (
+            Reason.STORAGE_NOT_SHARED,
+            f"checkpoint.storage: {fewest} accelerators need more than one node, and claim {name} has access "
+            f"modes {', '.join(modes)}; use one with ReadWriteMany",
+        )
 
     def _priority_class(self, job: BudgetedTrainingJob) -> tuple[Reason, str] | None:
         name = job.spec.priority_class_name
         if name is None or name in self.priorities:
             return None
-        return Reason.PRIORITY_CLASS_NOT_FOUND, f"priorityClassName: no PriorityClass {name}"
+        return Reason.PRIORITY_CLASS_NOT_FOUND, f"priorityClassName: no PriorityClass {name}; create it, or leave this out"
 
 
 def pods_by_attempt(pods: Iterable[Mapping[str, Any]]) -> Pods:
@@ -171,23 +182,7 @@ def pods_by_attempt(pods: Iterable[Mapping[str, Any]]) -> Pods:
 
 
 def _view(job: BudgetedTrainingJob, attempts: Iterable[Attempt], references: References) -> JobView:
-    own = tuple(attempts)
-    return JobView(
-        job=job,
-        priority=references.priority(job),
-        attempts=own,
-        problems=references.problems(job),
-        measured_startup=_measured_startup(own),
-    )
-
-
-def _measured_startup(attempts: tuple[Attempt, ...]) -> float | None:
-    """Seconds from the first bind to the first step of the newest attempt that made one."""
-    for attempt in reversed(attempts):
-        status = attempt.record.status
-        if status.started_at and status.ready_at:
-            return (parse_time(status.ready_at) - parse_time(status.started_at)).total_seconds()
-    return None
+    return JobView(job=job, priority=references.priority(job), attempts=tuple(attempts), problems=references.problems(job))
 
 
 def _unfinished(attempt: Attempt) -> bool:

@@ -13,7 +13,7 @@ from farthing.contract.names import LABEL_ATTEMPT
 from farthing.errors import Unreachable
 from farthing.kube import resources as of
 from farthing.kube.cache import Cache, Trim, drop_managed_fields
-from farthing.kube.client import Client
+from farthing.kube.client import WATCH_SECONDS, Client
 from farthing.kube.informer import Informer
 from farthing.kube.resources import Resource
 
@@ -47,10 +47,11 @@ def trim_to_metadata(item: dict[str, Any]) -> dict[str, Any]:
 
 
 class Watches:
-    """One informer a kind. `changed(resource, key)` is called with everything that changed."""
+    """One informer a kind, each listed anew every `resync` seconds. `changed(resource, key)` is called with what changed."""
 
-    def __init__(self, client: Client, changed: Changed) -> None:
+    def __init__(self, client: Client, changed: Changed, *, resync: float = WATCH_SECONDS) -> None:
         self._client = client
+        self._resync = resync
         self._notify = changed
         self._moved = asyncio.Event()
         self._informers: list[Informer] = []
@@ -66,13 +67,22 @@ class Watches:
         self.namespaces = self._watch(of.NAMESPACES, trim_to_metadata)
         self.claims = self._watch(of.CLAIMS)
         self.priority_classes = self._watch(of.PRIORITY_CLASSES)
+        self.storage_classes = self._watch(of.STORAGE_CLASSES, trim_to_metadata)
 
     def _watch(
         self, resource: Resource, trim: Trim = drop_managed_fields, *, selector: str | None = None, metadata_only: bool = False
     ) -> Cache:
         cache = Cache(trim)
         self._informers.append(
-            Informer(self._client, resource, cache, self._changed, selector=selector, metadata_only=metadata_only)
+            Informer(
+                self._client,
+                resource,
+                cache,
+                self._changed,
+                selector=selector,
+                metadata_only=metadata_only,
+                resync=self._resync,
+            )
         )
         return cache
 

@@ -9,7 +9,7 @@ from decimal import ROUND_FLOOR, Decimal
 from typing import Final
 
 from farthing.api.amounts import Axis
-from farthing.units import MICRO, SECONDS_PER_HOUR
+from farthing.units import LARGEST_COUNT, LARGEST_MONEY, MICRO, SECONDS_PER_HOUR
 
 Amounts = Mapping[Axis, Decimal]
 
@@ -26,6 +26,12 @@ _UNIT: Final[Mapping[Axis, Decimal]] = {
     Axis.TOKENS: Decimal(1),
 }
 """The smallest amount that the API writes on each axis."""
+
+
+LARGEST: Final[Mapping[Axis, Decimal]] = {
+    axis: LARGEST_MONEY if unit == MICRO else LARGEST_COUNT for axis, unit in _UNIT.items()
+}
+"""The largest amount that the API writes on each axis."""
 
 
 def round_down(axis: Axis, amount: Decimal) -> Decimal:

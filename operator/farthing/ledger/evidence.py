@@ -5,12 +5,14 @@ missing the next weaker witness is asked, always towards *longer*, and the resul
 was held: a job's bill ends at its hard end, whatever the evidence; seconds beyond it are the pool's, and are reported.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from math import ceil
 from typing import Final
 
 from farthing.domain.snapshot import Attempt, JobFacts, PodFacts
+from farthing.errors import Conflict
 from farthing.units import parse_time
 
 CLOCKS_AGREE: Final = timedelta(seconds=5)
@@ -66,14 +68,31 @@ def held_time(attempt: Attempt, now: datetime) -> HeldTime:
     return HeldTime(start.time, billed, start.estimated or end.estimated, _both(start.why, why), overrun)
 
 
+def check(attempt: Attempt, *, job_stands: bool, pods: Sequence[PodFacts]) -> None:
+    """Raises Conflict unless the attempt is as new as what the API server says of its Job and pods at this moment.
+
+    A bill is settled once: not on a cache that missed a pod, or its end. Pods that are gone since they were seen are no reason.
+    """
+    known = {pod.uid: (pod.terminal, pod.finished_at) for pod in attempt.pods}
+    news = [pod.name for pod in pods if known.get(pod.uid) != (pod.terminal, pod.finished_at)]
+    if news or (job_stands and attempt.job is None):
+        raise Conflict(f"the bill of {attempt.name}: the cache is behind on {', '.join(news) or 'its Job'}")
+
+
 def ever_bound(attempt: Attempt) -> bool:
     """Whether anything shows that a pod of this attempt was bound to a node: only then something was held."""
     return bool(_bind_times(attempt)) or _ran_unseen(attempt)
 
 
 def container_ran(pod: PodFacts) -> bool:
-    """Whether a container of the pod was ever started; one whose image never came has an exit code but no times."""
-    return pod.finished_at is not None or (pod.phase == "Running" and pod.exit_code is None)
+    """Whether a container of the pod ran, or may have: one whose image never came has an exit code but no times."""
+    return pod.finished_at is not None or (pod.phase == "Running" and pod.exit_code is None) or lost_with_node(pod)
+
+
+def lost_with_node(pod: PodFacts) -> bool:
+    """Whether the pod was given up because its node is gone: no kubelet ever told what became of its containers."""
+    told = pod.finished_at is not None or pod.exit_code is not None or pod.waiting_reason is not None
+    return pod.terminal and pod.disrupted and pod.node is not None and not told
 
 
 def _start(attempt: Attempt, now: datetime) -> _Witness | None:
@@ -127,6 +146,8 @@ def _pod_end(pod: PodFacts, attempt: Attempt, hard_end: datetime, now: datetime)
         lost = pod.exit_code == LOST_EXIT_CODE or pod.container_reason in LOST_REASONS
         why = f"pod {pod.name} was lost: until its node reported back" if lost else f"pod {pod.name} finished"
         return _Witness(_floor(pod.finished_at) + ONE_SECOND, lost, why)
+    if pod.terminal_at is not None and lost_with_node(pod):
+        return _Witness(_ceil(pod.terminal_at), True, f"pod {pod.name} was lost with its node: until it was given up")
     if pod.terminal_at is not None:
         return _Witness(_ceil(pod.terminal_at), False, f"no container of pod {pod.name} started: until it was terminal")
     if pod.deleted_at is not None:

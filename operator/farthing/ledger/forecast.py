@@ -13,6 +13,9 @@ from farthing.ledger.evidence import held_time
 from farthing.ledger.report import accelerators, newest_report
 from farthing.units import SECONDS_PER_HOUR, format_duration, parse_amount
 
+FAR_AWAY = 1e9
+"""Seconds, some thirty years: what a slow trainer says beyond it moves no date."""
+
 
 @dataclass(frozen=True, slots=True)
 class Risk:
@@ -54,7 +57,7 @@ def projected_end(attempt: Attempt, now: datetime) -> datetime | None:
     progress = newest_report(attempt).progress
     if progress is None or progress.eta_seconds is None:
         return lease_end
-    return min(lease_end, (attempt.progress_at or now) + timedelta(seconds=progress.eta_seconds))
+    return min(lease_end, (attempt.progress_at or now) + timedelta(seconds=min(progress.eta_seconds, FAR_AWAY)))
 
 
 def budget_at_risk(attempt: Attempt, now: datetime) -> Risk | None:

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 from farthing.api.amounts import amounts
 from farthing.api.budget import TrainingBudget, WindowStatus
-from farthing.ledger.arithmetic import ZERO, Amounts, minus, plus
+from farthing.ledger.arithmetic import LARGEST, ZERO, Amounts, minus, plus, within
 from farthing.units import format_time, parse_duration, parse_time
 
 
@@ -36,10 +36,10 @@ def spent_in_window(budget: TrainingBudget, window: WindowStatus | None) -> Amou
 
 
 def limit_in_window(budget: TrainingBudget, window: WindowStatus | None) -> Amounts:
-    """The limits by axis, with what was carried into the window."""
+    """The limits by axis, with what was carried into the window; never more than can be written down."""
     limits = budget.spec.limits.as_decimals()
     carried = {} if window is None else window.carried.as_decimals()
-    return {axis: limit + carried.get(axis, ZERO) for axis, limit in limits.items()}
+    return within({axis: limit + carried.get(axis, ZERO) for axis, limit in limits.items()}, LARGEST)
 
 
 def _carried(budget: TrainingBudget, standing: WindowStatus | None, start: datetime, period: timedelta) -> Amounts:
@@ -52,6 +52,5 @@ def _carried(budget: TrainingBudget, standing: WindowStatus | None, start: datet
     limits = budget.spec.limits.as_decimals()
     left = minus(limit_in_window(budget, standing), spent_in_window(budget, standing))
     unseen = max(0, (start - parse_time(standing.end)) // period)
-    return plus(
-        {axis: max(ZERO, amount) for axis, amount in left.items()}, {axis: limit * unseen for axis, limit in limits.items()}
-    )
+    kept = {axis: max(ZERO, amount) for axis, amount in left.items()}
+    return within(plus(kept, {axis: limit * unseen for axis, limit in limits.items()}), LARGEST)

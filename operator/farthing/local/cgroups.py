@@ -29,7 +29,7 @@ def kill_all() -> None:
     """SIGKILL every process in our tree and wait until none is left."""
 
     def empty() -> bool:
-        left = set(_processes())
+        left = set(members())
         for pid in left:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -50,14 +50,15 @@ def remove_root() -> None:
     wait_until(gone, f"cgroup {ROOT} removed", seconds=30)
 
 
+def members() -> Iterator[int]:
+    """The pids of every process in our tree, as often as there are hierarchies."""
+    for folder in _folders():
+        with suppress(OSError):
+            yield from map(int, (folder / "cgroup.procs").read_text().split())
+
+
 def _folders() -> Iterator[Path]:
     """Our tree's folders in all hierarchies, children before parents."""
     for hierarchy in hierarchies():
         for folder, _, _ in os.walk(hierarchy / ROOT, topdown=False):
             yield Path(folder)
-
-
-def _processes() -> Iterator[int]:
-    for folder in _folders():
-        with suppress(OSError):
-            yield from map(int, (folder / "cgroup.procs").read_text().split())

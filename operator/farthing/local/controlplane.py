@@ -2,6 +2,7 @@
 
 import http
 import http.client
+import json
 import ssl
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,7 @@ from farthing.local.kubeconfig import write_kubeconfig
 from farthing.local.network import SERVICE_CIDR
 from farthing.local.paths import Paths
 from farthing.local.processes import Component, log_tail, pid_of, start
-from farthing.local.shell import wait_until
+from farthing.local.shell import wait_until, write_atomically
 from farthing.local.state import ClusterState
 
 READY_SECONDS = 60.0
@@ -20,6 +21,9 @@ READY_SECONDS = 60.0
 
 GANG_GATE = "--feature-gates=GenericWorkload=true"
 """Beta and off by default in Kubernetes 1.37; the same on API server, controller-manager and scheduler."""
+
+AUDITED_NAMESPACE = "farthing-system"
+"""Each request of this namespace's service accounts, the operator's among them, is a line of the audit log."""
 
 
 def make_identities(paths: Paths, cluster: ClusterState) -> None:
@@ -45,6 +49,7 @@ def start_control_plane(paths: Paths, cluster: ClusterState, server: Path) -> No
 
     Raises LocalClusterError with the end of a component's log when it does not come up.
     """
+    write_atomically(audit_policy(paths), render_audit_policy())
     start(paths, etcd(paths, cluster, server))
     start(paths, api_server(paths, cluster, server))
     wait_healthy(paths, "kube-apiserver", lambda: api_server_ready(paths, cluster))
@@ -109,11 +114,31 @@ def api_server(paths: Paths, cluster: ClusterState, server: Path) -> Component:
         "--authorization-mode=Node,RBAC",
         "--enable-admission-plugins=NodeRestriction",
         "--allow-privileged=true",
+        f"--audit-policy-file={audit_policy(paths)}",
+        f"--audit-log-path={audit_log(paths)}",
+        "--audit-log-maxsize=50",
+        "--audit-log-maxbackup=1",
         *_reachability(paths, cluster),
     ]
     if cluster.native_gangs:
         flags += [GANG_GATE, "--runtime-config=scheduling.k8s.io/v1beta1=true"]
     return Component("kube-apiserver", [str(server), "kube-apiserver", *flags])
+
+
+def audit_policy(paths: Paths) -> Path:
+    """Where the API server reads what to record."""
+    return paths.etc / "audit-policy.json"
+
+
+def audit_log(paths: Paths) -> Path:
+    """Where it records: one JSON a line, with the verb, the object, the answer and the rule that allowed it."""
+    return paths.log / "audit.log"
+
+
+def render_audit_policy() -> str:
+    """Who asked for what and was told what, without any content: what the chart's rights are used for."""
+    rules = [{"level": "Metadata", "userGroups": [f"system:serviceaccounts:{AUDITED_NAMESPACE}"]}, {"level": "None"}]
+    return json.dumps({"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitStages": ["RequestReceived"], "rules": rules})
 
 
 def _reachability(paths: Paths, cluster: ClusterState) -> list[str]:

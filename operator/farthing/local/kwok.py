@@ -1,7 +1,8 @@
 """Pretended nodes: kwok plays the kubelet of nodes that carry its annotation, after the stages in `kwok-stages.yaml`.
 
-A pod on such a node runs until it is deleted. Two annotations script it:
-`farthing.dev/fake-seconds` (a duration like `3s`) ends it by itself, `farthing.dev/fake-exit-code` says how (0 if absent).
+A pod on such a node runs until it is deleted. Three annotations script it:
+`farthing.dev/fake-seconds` (a duration like `3s`) ends it by itself, `farthing.dev/fake-exit-code` says how (0 if absent), and
+`farthing.dev/fake-last-word` is its termination message, however it ends.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,6 +18,7 @@ ANNOTATION = "kwok.x-k8s.io/node"
 ANNOTATION_VALUE = "fake"
 FAKE_SECONDS = "farthing.dev/fake-seconds"
 FAKE_EXIT_CODE = "farthing.dev/fake-exit-code"
+FAKE_LAST_WORD = "farthing.dev/fake-last-word"
 
 LEASE_SECONDS = 40
 """The kubelet's own default."""

@@ -1,6 +1,6 @@
 """Urgency: the share of a job's slack that is gone."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 
 def urgency(
@@ -14,8 +14,8 @@ def urgency(
     ends = [end for end in (deadline, window_end) if end is not None]
     if not ends:
         return 0.0
-    latest_start = min(ends) - timedelta(seconds=work_seconds)
-    slack, left = (latest_start - created).total_seconds(), (latest_start - now).total_seconds()
+    # In seconds: work may take longer than a date can be moved by.
+    slack, left = ((min(ends) - moment).total_seconds() - work_seconds for moment in (created, now))
     if left <= 0 or slack <= 0:
         return 1.0
     return min(1.0, max(0.0, 1.0 - left / slack))

@@ -1,14 +1,19 @@
 """What the in-memory cluster holds, and how time passes in it. No operator here: only users, nodes, controllers, kubelets."""
 
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, Literal
 
 from farthing.api import BudgetedTrainingJob, GPUNodePool, SpendRecord, TrainingBudget
 from farthing.clock import FakeClock
-from farthing.simulator.gang import Gang
+from farthing.simulator.gang import KILLED, LOST, Gang
 from farthing.simulator.trainer import Behaviour, Durable
 from farthing.units import format_time
+
+Cascade = Literal["Background", "Foreground", "Orphan"]
+"""What `kubectl delete --cascade` does with what a Job owns."""
+POD_COLLECTION = timedelta(seconds=40)
+"""How long a node is missing before the pods on it are given up."""
 
 
 @dataclass
@@ -31,6 +36,9 @@ class Cluster:
     pools: dict[str, GPUNodePool] = field(default_factory=dict)
     nodes: dict[str, Node] = field(default_factory=dict)
     gangs: dict[str, Gang] = field(default_factory=dict)
+    history: dict[str, list[Gang]] = field(default_factory=dict)
+    """Every gang there ever was, by namespace/attempt: what really happened, for who audits the books."""
+    lost_nodes: dict[str, datetime] = field(default_factory=dict)
     children: dict[str, dict[str, Any]] = field(default_factory=dict)
     """By namespace/Kind/name."""
     behaviours: dict[str, Behaviour] = field(default_factory=dict)
@@ -81,20 +89,37 @@ class Cluster:
             self.delete_gang(name)
             self._drop_children(*name.split("/", 1))
 
-    def delete_gang(self, name: str) -> None:
-        """The batch Job is deleted in the background: pods get SIGTERM; those that are held stay until they are let go."""
-        gang = self.gangs[name]
-        gang.job = None
-        gang.terminate(self.clock.now())
+    def add_gang(self, name: str, gang: Gang) -> None:
+        """A batch Job is POSTed; the name of one that stands is taken."""
+        standing = self.gangs.get(name)
+        if standing is not None and standing.job is not None:
+            return
+        self.gangs[name] = gang
+        self.history.setdefault(name, []).append(gang)
+
+    def delete_gang(self, name: str, cascade: Cascade = "Background") -> None:
+        """The batch Job is deleted: pods get SIGTERM; those that are held stay until they are let go.
+
+        In the foreground the Job itself stays as long as they do; orphaned pods run on and nobody owns them.
+        """
+        gang = self.gangs.get(name)
+        if gang is None:
+            return
+        gang.job = replace(gang.job, deleting=True) if cascade == "Foreground" and gang.job is not None else None
+        if cascade == "Orphan":
+            gang.pods = [replace(pod, ownerless=True) for pod in gang.pods]
+        else:
+            gang.terminate(self.clock.now())
         self.collect(name)
 
     def collect(self, name: str) -> None:
-        """A pod that is terminal and not held vanishes once its Job is gone."""
-        gang = self.gangs[name]
-        if gang.job is None:
+        """A pod that is terminal and not held vanishes once its Job is gone or going."""
+        gang = self.gangs.get(name)
+        if gang is not None and (gang.job is None or gang.job.deleting):
             gang.pods = [pod for pod in gang.pods if pod.held or not pod.terminal]
             if not gang.pods:
                 self._remember(gang)
+                gang.job = None
                 del self.gangs[name]
 
     def set_price(self, pool: str, price: str) -> None:
@@ -109,9 +134,10 @@ class Cluster:
         end = self.clock.now() + timedelta(seconds=seconds)
         while self.clock.now() < end:
             self.clock.advance(min(step, (end - self.clock.now()).total_seconds()))
+            self._give_up_lost_nodes()
             for name in list(self.gangs):
                 gang = self.gangs[name]
-                gang.tick(self.clock.now(), self.place, lambda node: self.nodes[node].reachable)
+                gang.tick(self.clock.now(), self.place, self.sees)
                 self._remember(gang)
                 self.collect(name)
 
@@ -127,6 +153,31 @@ class Cluster:
         """Accelerators of a node that no pod holds."""
         taken = sum(gang.occupied().count(name) * gang.config.processes_per_pod for gang in self.gangs.values())
         return self.nodes[name].accelerators - taken
+
+    def sees(self, node: str) -> bool:
+        """Whether a node is there and its kubelet reports."""
+        return node in self.nodes and self.nodes[node].reachable
+
+    def lose_node(self, name: str) -> None:
+        """A machine dies for good and its node object goes with it; the pods on it are given up a while later."""
+        del self.nodes[name]
+        self.lost_nodes[name] = self.clock.now()
+        for gang in self.gangs.values():
+            if name in gang.occupied() and gang.trainer is not None:
+                gang.trainer.kill(KILLED)
+
+    def reboot_node(self, name: str) -> None:
+        """A machine starts anew: what ran is gone, and the kubelet tells its own return as the end of it."""
+        for gang in self.gangs.values():
+            if name in gang.occupied() and gang.trainer is not None:
+                gang.trainer.kill(LOST)
+
+    def _give_up_lost_nodes(self) -> None:
+        due = [name for name, at in self.lost_nodes.items() if self.clock.now() >= at + POD_COLLECTION]
+        for name in due:
+            for gang in self.gangs.values():
+                gang.bury(name, self.clock.now())
+            del self.lost_nodes[name]
 
     def set_reachable(self, name: str, *, reachable: bool) -> None:
         """A node's kubelet dies or comes back."""

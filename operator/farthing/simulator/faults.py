@@ -1,7 +1,11 @@
-"""Faults on purpose: the operator dies right before or right after its k-th write."""
+"""Faults on purpose: the operator dies at its k-th write, somebody else writes first, its clock is wrong."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Literal
+
+from farthing.clock import Clock
 
 
 class OperatorDied(Exception):
@@ -16,12 +20,37 @@ class Crash:
     when: Literal["before", "after"]
 
 
+@dataclass(frozen=True, slots=True)
+class Meanwhile:
+    """What others do right before write number `at` reaches the server: between this operator's look and its write."""
+
+    at: int
+    act: Callable[[], None]
+
+
+class WrongClock:
+    """An operator's own clock: the true one, off by `offset`."""
+
+    def __init__(self, true: Clock) -> None:
+        self._true = true
+        self.offset = timedelta()
+
+    def now(self) -> datetime:
+        """The time as this operator believes it."""
+        return self._true.now() + self.offset
+
+    def step(self, seconds: float) -> None:
+        """Somebody sets the clock; negative: back."""
+        self.offset += timedelta(seconds=seconds)
+
+
 class Writes:
     """Counts the writes of an operator, and ends it where it is told to."""
 
     def __init__(self) -> None:
         self.log: list[str] = []
         self.crash: Crash | None = None
+        self.meanwhile: Meanwhile | None = None
 
     @property
     def count(self) -> int:
@@ -33,6 +62,8 @@ class Writes:
         self.log.append(what)
         if self.crash == Crash(self.count, "before"):
             raise OperatorDied(what)
+        if self.meanwhile is not None and self.meanwhile.at == self.count:
+            self.meanwhile.act()
 
     def after(self) -> None:
         """The write happened. Raises OperatorDied where the crash is due."""

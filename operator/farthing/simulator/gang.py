@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from farthing.contract.exit_codes import ExitCode
+from farthing.contract.progress import LastWord
 from farthing.contract.runconfig import RunConfig
 from farthing.domain.snapshot import JobFacts, PodFacts
 from farthing.simulator.trainer import Behaviour, Durable, Trainer
@@ -14,6 +15,8 @@ from farthing.units import parse_quantity, parse_time
 KILLED = 137
 PULL_SECONDS = 1.0
 CONTROLLER_LAG = timedelta(seconds=1)
+LOST = 255
+"""Exit code of a container whose end nobody saw: its node came back without it."""
 
 Place = Callable[[str, int, int], list[str] | None]
 """(resource pool, pods, accelerators a pod) → the node of each pod, or None where the gang does not fit."""
@@ -36,6 +39,16 @@ class Gang:
     deadline_hit: bool = False
     unseen_end: datetime | None = None
     """When the processes ended while their node was out of sight: told when it returns."""
+    bound_at: datetime | None = None
+    """When its first pod was bound: the truth, whatever is left to tell it."""
+    alive_until: datetime | None = None
+    """When it was last alive: the truth again."""
+    forgotten: bool = False
+    """Its pods are gone with all that they knew."""
+    bare: bool = False
+    """Its ConfigMap was gone when it was made, by a leader that woke too late: no container of it can start."""
+    buried: set[str] = field(default_factory=set)
+    """Nodes that are gone for good: nobody reports for its pods there."""
 
     @classmethod
     def created(
@@ -72,28 +85,44 @@ class Gang:
         """The node of each pod that is bound and not terminal."""
         return [pod.node for pod in self.pods if pod.node is not None and not pod.terminal]
 
+    @property
+    def held_seconds(self) -> float:
+        """How long it really held its accelerators so far."""
+        if self.bound_at is None or self.alive_until is None:
+            return 0.0
+        return (self.alive_until - self.bound_at).total_seconds()
+
+    @property
+    def really_alive(self) -> bool:
+        """Whether a process of it runs or may start, seen or not."""
+        return self.alive if self.trainer is None else self.trainer.exit_code is None
+
     def tick(self, now: datetime, place: Place, reachable: Callable[[str], bool]) -> None:
         """Everybody's part until `now`."""
         self._start(now, place)
-        if self.pods and all(pod.node is not None and not reachable(pod.node) for pod in self.pods):
+        if self.alive and all(pod.node is not None and not reachable(pod.node) for pod in self.pods):
             self._out_of_sight(now)
-            return
-        self._reveal()
-        self._deadlines(now)
-        self._run(now)
-        self._grace(now)
-        self._finish(now)
+        else:
+            self._reveal()
+            self._deadlines(now)
+            self._run(now)
+            self._grace(now)
+            self._finish(now)
+        if self.bound_at is not None and self.really_alive:
+            self.alive_until = now
 
     def _out_of_sight(self, now: datetime) -> None:
         """The kubelet is dead: no signal arrives and nothing is reported, but trainer and supervisor live on."""
         if self.alive and self._job_late(now):
             self.deadline_hit = True
             self.terminate(now)
-        if self.trainer is not None and self.trainer.exit_code is None:
-            self.trainer.tick(now, parse_quantity(self._memory()))
-            self._supervise(now)
-            self.durable = self.trainer.durable
-            self.unseen_end = None if self.trainer.exit_code is None else now
+        if self.trainer is None or self.unseen_end is not None:
+            return
+        self.trainer.tick(now, parse_quantity(self._memory()))
+        self._supervise(now)
+        self.durable = self.trainer.durable
+        if self.trainer.exit_code not in (None, LOST):
+            self.unseen_end = now
 
     def _reveal(self) -> None:
         """The kubelet is back and tells the true time."""
@@ -122,9 +151,25 @@ class Gang:
         """The ledger's finalizer comes off."""
         self.pods = [replace(pod, held=False) for pod in self.pods]
 
+    def forget(self) -> None:
+        """An administrator drops the finalizers and deletes the pods by force: what ran is killed, what they knew is gone."""
+        if self.trainer is not None:
+            self.trainer.kill(KILLED)
+        self.pods, self.forgotten = [], True
+
+    def bury(self, node: str, now: datetime) -> None:
+        """The pod collector's part for a node that is gone for good: its pods fail without a word."""
+        self.buried.add(node)
+        self.pods = [
+            replace(pod, phase="Failed", ready=False, disrupted=True, terminal_at=now)
+            if pod.node == node and not pod.terminal
+            else pod
+            for pod in self.pods
+        ]
+
     def _start(self, now: datetime, place: Place) -> None:
         job = self.job
-        if job is None or job.suspended or job.failed or job.complete:
+        if job is None or job.suspended or job.failed or job.complete or job.deleting:
             return
         if job.started_at is None:
             self.job = replace(job, started_at=now)
@@ -136,6 +181,7 @@ class Gang:
                     replace(pod, node=node, bound_at=now, started_at=now, ip=f"10.0.0.{pod.index}")
                     for pod, node in zip(self.pods, nodes, strict=True)
                 ]
+                self.bound_at = self.alive_until = now
             else:
                 self.pods = [replace(pod, waiting_reason="Unschedulable") for pod in self.pods]
 
@@ -176,7 +222,7 @@ class Gang:
             self._exit(now, self.trainer.exit_code)
 
     def _begin(self, now: datetime) -> None:
-        if not self.behaviour.pulls:
+        if self.bare or not self.behaviour.pulls:
             self.pods = [replace(pod, waiting_reason="ImagePullBackOff") for pod in self.pods]
             return
         self.trainer = Trainer(self.config, self.behaviour, now, self.durable)
@@ -208,16 +254,17 @@ class Gang:
 
     def _exit(self, now: datetime, code: int) -> None:
         word = None if self.trainer is None else self.trainer.last_word()
-        reason = "OOMKilled" if code == ExitCode.OUT_OF_MEMORY and word is None else ("Completed" if code == 0 else "Error")
         self.pods = [
-            replace(
+            pod
+            if pod.terminal or pod.node in self.buried
+            else replace(
                 pod,
                 phase="Succeeded" if code == 0 else "Failed",
                 ready=False,
                 exit_code=code,
                 finished_at=now,
                 terminal_at=now,
-                container_reason=reason,
+                container_reason=_reason(code, word),
                 last_word=word if pod.index == 0 else None,
             )
             for pod in self.pods
@@ -225,12 +272,22 @@ class Gang:
 
     def _finish(self, now: datetime) -> None:
         """The Job's final condition follows the last container by the controller's lag."""
-        if self.alive or not self.pods:
+        if self.alive or not (self.pods or self.forgotten):
             return
         self.ended_at = self.ended_at or now
         job = self.job
         if job is None or job.failed or job.complete or now < self.ended_at + CONTROLLER_LAG:
             return
-        complete = self.pods[0].exit_code == 0
-        reason = None if complete else ("DeadlineExceeded" if self.deadline_hit else "PodFailurePolicy")
+        complete = bool(self.pods) and self.pods[0].exit_code == 0
+        failure = "BackoffLimitExceeded" if self.forgotten else "PodFailurePolicy"
+        reason = None if complete else ("DeadlineExceeded" if self.deadline_hit else failure)
         self.job = replace(job, complete=complete, failed=not complete, failed_reason=reason, finished_at=now)
+
+
+def _reason(code: int, word: LastWord | None) -> str:
+    """What the kubelet calls the end of a container."""
+    if code == LOST:
+        return "Unknown"
+    if code == ExitCode.OUT_OF_MEMORY and word is None:
+        return "OOMKilled"
+    return "Completed" if code == 0 else "Error"

@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from farthing.api import BudgetedTrainingJob, SpendRecord, TrainingBudget, TrainingBudgetStatus
+from farthing.api import BudgetedTrainingJob, SpendRecord, SpendRecordStatus, TrainingBudget, TrainingBudgetStatus
 from farthing.api.job_status import BudgetedTrainingJobStatus
+from farthing.clock import Clock
 from farthing.contract.names import LABEL_ATTEMPT
 from farthing.domain.decision import Amounts
 from farthing.errors import Conflict, Refused
@@ -22,6 +23,8 @@ class Store:
 
     cluster: Cluster
     writes: Writes
+    clock: Clock
+    """The operator's own."""
     refuses: dict[str, str] = field(default_factory=dict)
     """The server's text by the kind whose POST it refuses."""
     chain: dict[str, set[str]] = field(default_factory=dict)
@@ -36,7 +39,7 @@ class Store:
     def hold(self, job: BudgetedTrainingJob, attempt: str, wanted: Amounts) -> None:
         """Set amounts aside on the account, else in the job's status. Raises InsufficientBudget, Conflict."""
         meta, reference = job.metadata, job.spec.budget.account_ref
-        now = self.cluster.clock.now()
+        now = self.clock.now()
         if reference is not None:
             self.change_account(
                 f"{meta.namespace}/{reference.name}",
@@ -57,7 +60,9 @@ class Store:
             self.write(f"account {key}", lambda: self.put_account(key, budget, status))
 
     def put_account(self, key: str, budget: TrainingBudget, status: TrainingBudgetStatus) -> None:
-        """The account with another status, at a new version."""
+        """The account with another status, at a new version. Raises Conflict unless `budget` is the newest one."""
+        if self.cluster.accounts.get(key) is not budget:
+            raise Conflict(f"TrainingBudget {key} changed since it was read")
         meta = budget.metadata.model_copy(update={"resource_version": self.cluster.next_version()})
         self.cluster.accounts[key] = budget.model_copy(update={"status": status, "metadata": meta})
 
@@ -96,11 +101,16 @@ class Store:
             raise Conflict(f"SpendRecord {key} exists")
         record = SpendRecord.model_validate({key: value for key, value in manifest.items() if key != "status"})
         meta = record.metadata.model_copy(update={"uid": f"uid-{key}", "resource_version": self.cluster.next_version()})
-        self.write(f"POST SpendRecord {key}", lambda: self._keep_record(key, record.model_copy(update={"metadata": meta})))
+        posted = record.model_copy(update={"metadata": meta})
+        self.write(f"POST SpendRecord {key}", lambda: self._keep_record(key, posted, over=None))
 
-    def put_record(self, key: str, what: str, record: SpendRecord) -> None:
-        """Replace a record's status."""
-        self.write(f"{what} {key}", lambda: self._keep_record(key, record))
+    def put_record(self, key: str, what: str, status: SpendRecordStatus) -> None:
+        """Replace a record's status over the version that stands. Raises Refused for a settled one: a CEL rule freezes it."""
+        standing = self.cluster.records[key]
+        if standing.status.phase == "Settled":
+            raise Refused(f"SpendRecord {key} is settled")
+        record = standing.model_copy(update={"status": status})
+        self.write(f"{what} {key}", lambda: self._keep_record(key, record, over=standing))
 
     def post_child(self, manifest: dict[str, Any]) -> None:
         """POST a child; one of this attempt's own that stands already is fine."""
@@ -109,7 +119,7 @@ class Store:
         self.refuse(manifest["kind"])
         standing = self.cluster.children.get(path)
         if standing is None:
-            self.write(f"POST {path}", lambda: self.cluster.children.__setitem__(path, manifest))
+            self.write(f"POST {path}", lambda: self.cluster.children.setdefault(path, manifest))
         elif standing["metadata"]["labels"].get(LABEL_ATTEMPT) != meta["name"]:
             raise Conflict(f"{path} exists and is somebody else's")
 
@@ -134,11 +144,15 @@ class Store:
         self.write(f"status {key}", lambda: self._keep_job(key, job, status))
 
     def _keep_job(self, key: str, job: BudgetedTrainingJob, status: BudgetedTrainingJobStatus) -> None:
+        if self.cluster.jobs.get(key) is not job:
+            raise Conflict(f"{key} changed since it was read")
         self.chain.setdefault(key, set()).add(job.metadata.resource_version)
         meta = job.metadata.model_copy(update={"resource_version": self.cluster.next_version()})
         self.cluster.jobs[key] = job.model_copy(update={"status": status, "metadata": meta})
 
-    def _keep_record(self, key: str, record: SpendRecord) -> None:
+    def _keep_record(self, key: str, record: SpendRecord, over: SpendRecord | None) -> None:
+        if self.cluster.records.get(key) is not over:
+            raise Conflict(f"SpendRecord {key} changed since it was read")
         self.cluster.records[key] = record
 
 

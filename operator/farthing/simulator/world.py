@@ -8,6 +8,7 @@ from typing import Any
 from farthing.api import BudgetedTrainingJob, GPUNodePoolStatus, SpendRecord, TrainingBudgetStatus
 from farthing.api.job_status import BudgetedTrainingJobStatus
 from farthing.api.spend import Quote
+from farthing.clock import Clock
 from farthing.contract.handshake import CheckpointAnswer, CheckpointRequest, LeaseUpdate
 from farthing.contract.runconfig import RunConfig
 from farthing.domain.decision import OpenAttempt, SettleAttempt
@@ -15,35 +16,36 @@ from farthing.domain.manifests import AttemptManifests
 from farthing.domain.snapshot import Attempt, Snapshot
 from farthing.errors import Conflict, Unreachable
 from farthing.ledger import account as accounts
-from farthing.ledger import jobholds
+from farthing.ledger import evidence, jobholds
 from farthing.simulator.cluster import Cluster
 from farthing.simulator.faults import Writes
 from farthing.simulator.gang import Gang
-from farthing.simulator.picture import Scrapes, picture, reachable
+from farthing.simulator.picture import Eyes, Scrapes, picture, reachable
 from farthing.simulator.store import Store, highest_number
 from farthing.simulator.trainer import Behaviour, Durable, Trainer
+from farthing.simulator.watches import Watches
 
 
 class InMemoryWorld:
     """One operator's hands and eyes in a cluster. Make a new one where the operator is restarted: it remembers nothing."""
 
-    def __init__(self, cluster: Cluster, *, native_gangs: bool = True) -> None:
+    def __init__(self, cluster: Cluster, *, native_gangs: bool = True, clock: Clock | None = None) -> None:
         self.cluster = cluster
         self.native_gangs = native_gangs
+        self.clock = clock or cluster.clock
+        self.watches = Watches(cluster)
         self.writes = Writes()
-        self.store = Store(cluster, self.writes)
+        self.store = Store(cluster, self.writes, self.clock)
         self.events: list[tuple[str, str, str]] = []
         """(job, reason, message), each once."""
         self.decisions: list[tuple[str, str]] = []
-        self.stale: Snapshot | None = None
-        """What the next look shows instead of the truth: a cache that is behind."""
         self._scrapes = Scrapes()
 
     async def observe(self) -> Snapshot:
         """The state of the cluster now."""
         self.store.chain.clear()
-        shown, self.stale = self.stale, None
-        return shown or picture(self.cluster, self._scrapes, native_gangs=self.native_gangs)
+        seen = self.watches.look()
+        return picture(Eyes(seen, self.cluster, self._scrapes, self.clock.now(), self.native_gangs))
 
     async def open_attempt(self, action: OpenAttempt, job: BudgetedTrainingJob, children: AttemptManifests) -> None:
         """Hold, record, children, Job, in this order."""
@@ -57,7 +59,7 @@ class InMemoryWorld:
             raise Conflict(f"SpendRecord {key} exists with another content: another leader was here")
         for manifest in (children.secret, *children.children):
             self.store.post_child(manifest)
-        self._post_job(key, children.job)
+        self._post_job(key, action.run_config, children.job)
 
     async def release(self, attempt: Attempt) -> None:
         """Set the Job's suspend to false."""
@@ -66,10 +68,19 @@ class InMemoryWorld:
             self.store.write(f"release {attempt.name}", gang.release)
 
     async def lower_deadline(self, attempt: Attempt, seconds: int) -> None:
-        """Lower the Job's deadline."""
+        """Lower the Job's deadline. Raises Conflict where it is not what the cache says."""
+        gang, present = self._gang(attempt), attempt.job.active_deadline_seconds if attempt.job else None
+        if gang is None or gang.job is None or present is None or seconds >= present:
+            return
+        if gang.job.active_deadline_seconds != present:
+            raise Conflict(f"Job {attempt.name}: its deadline changed since it was read")
+        self.store.write(f"deadline {attempt.name} {seconds}", lambda: gang.lower_deadline(seconds))
+
+    async def end_pods(self, attempt: Attempt) -> None:
+        """Delete the pods; the finalizer keeps them."""
         gang = self._gang(attempt)
-        if gang is not None and gang.job is not None and seconds < (gang.job.active_deadline_seconds or 0):
-            self.store.write(f"deadline {attempt.name} {seconds}", lambda: gang.lower_deadline(seconds))
+        if gang is not None and gang.terminated_at is None:
+            self.store.write(f"DELETE pods of {attempt.name}", lambda: gang.terminate(self.cluster.clock.now()))
 
     async def append_quote(self, attempt: Attempt, quote: dict[str, Any]) -> None:
         """Append a quote to the record."""
@@ -77,10 +88,11 @@ class InMemoryWorld:
         record = self.cluster.records[key]
         if not record.status.quotes or record.status.quotes[-1] != added:
             status = record.status.model_copy(update={"quotes": [*record.status.quotes, added]})
-            self.store.put_record(key, "quote", record.model_copy(update={"status": status}))
+            self.store.put_record(key, "quote", status)
 
     async def settle(self, action: SettleAttempt, attempt: Attempt) -> None:
-        """Books, record, then what is left."""
+        """Books, record, then what is left. Raises Conflict where the evidence is older than what the API server has."""
+        self._check_evidence(attempt)
         spec, namespace = attempt.record.spec, attempt.record.metadata.namespace
         charged = action.status.charged.as_decimals() if action.status.charged is not None else {}
         if spec.account is not None:
@@ -90,9 +102,9 @@ class InMemoryWorld:
             job = f"{namespace}/{spec.job.name}"
             self.store.change_job(job, spec.job.uid, lambda each: jobholds.with_settlement(each, spec.attempt, charged))
         key = self._key(attempt)
-        record = self.cluster.records[key]
-        if record.status.phase != "Settled":
-            self.store.put_record(key, "settle", record.model_copy(update={"status": action.status}))
+        standing = self.cluster.records[key].status
+        if standing.phase != "Settled":
+            self.store.put_record(key, "settle", action.status.model_copy(update={"quotes": standing.quotes}))
         await self.clean_up(attempt)
 
     async def clean_up(self, attempt: Attempt) -> None:
@@ -166,23 +178,29 @@ class InMemoryWorld:
     def forget(self, namespace: str, name: str) -> None:
         """No metrics here."""
 
+    def _check_evidence(self, attempt: Attempt) -> None:
+        gang = self._gang(attempt)
+        if gang is not None:
+            evidence.check(attempt, job_stands=gang.job is not None, pods=gang.pods)
+
     def _check_number(self, action: OpenAttempt, job: BudgetedTrainingJob) -> None:
         records = self.store.records_of(job.metadata.uid)
         if action.number != highest_number(records) + 1 or any(each.status.phase == "Open" for each in records):
             raise Conflict(f"attempt {action.attempt}: the cache is behind")
 
-    def _post_job(self, key: str, manifest: dict[str, Any]) -> None:
+    def _post_job(self, key: str, config: RunConfig, manifest: dict[str, Any]) -> None:
         self.store.refuse("Job")
-        if key in self.cluster.gangs:
+        standing = self.cluster.gangs.get(key)
+        if standing is not None and standing.job is not None:
             return
         namespace, name = key.split("/", 1)
-        config = RunConfig.model_validate_json(self.cluster.children[f"{namespace}/ConfigMap/{name}"]["data"]["run.json"])
         behaviour = self.cluster.behaviours.get(f"{namespace}/{config.job.name}", Behaviour())
         durable = self.cluster.durable.get(config.job.uid, Durable())
         pool = self.cluster.records[key].spec.pool
         now = self.cluster.clock.now()
         gang = Gang.created(manifest, config, pool, behaviour, durable, now)
-        self.store.write(f"POST Job {key}", lambda: self.cluster.gangs.update({key: gang}))
+        gang.bare = f"{namespace}/ConfigMap/{name}" not in self.cluster.children
+        self.store.write(f"POST Job {key}", lambda: self.cluster.add_gang(key, gang))
 
     def _key(self, attempt: Attempt) -> str:
         return f"{attempt.record.metadata.namespace}/{attempt.name}"

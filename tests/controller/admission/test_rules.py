@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from tests.support.admission import created
-from tests.support.manifests import ACCOUNT, JOB, POOL, Manifest, changed
+from tests.support.manifests import ACCOUNT, JOB, POOL, RECORD, Manifest, changed
 
 from farthing.local.cluster import LocalCluster
 
@@ -65,6 +65,59 @@ CASES = [
         {"spec.checkpoint.storage": {"uri": "s3://bucket/run", "persistentVolumeClaim": {"claimName": "c"}}},
     ),
     Case("metadata.name must be at most 40", JOB, {"metadata.name": "a" * 40}, {"metadata.name": "a" * 41}),
+    Case(
+        "a duration must be at least 1s",
+        JOB,
+        {"spec.checkpoint.interval": "0d1s", "spec.compute": {"startupTimeout": "1h30m"}},
+        {"spec.checkpoint.interval": "500ms"},
+    ),
+    Case("model.lora.dropout must be", JOB, {"spec.model.lora": {"dropout": "0.05"}}, {"spec.model.lora": {"dropout": "1"}}),
+    Case(
+        "training.learningRate must be",
+        JOB,
+        {"spec.training": {"learningRate": "0.000001"}},
+        {"spec.training": {"learningRate": "0.0"}},
+    ),
+    Case(
+        "training.maxGradientNorm must be",
+        JOB,
+        {"spec.training": {"maxGradientNorm": "100"}},
+        {"spec.training": {"maxGradientNorm": "0"}},
+    ),
+    Case(
+        "training.landingFraction must be",
+        JOB,
+        {"spec.training": {"landingFraction": "0.9"}},
+        {"spec.training": {"landingFraction": "0"}},
+    ),
+    *(
+        Case(
+            f"template.resources.{part}.memory must be",
+            JOB,
+            {f"spec.template.resources.{part}": {"memory": "6.5Gi", "cpu": "2"}},
+            {f"spec.template.resources.{part}": {"memory": "6Pi"}},
+        )
+        for part in ("requests", "limits")
+    ),
+    Case(
+        "rate.flopsPerSecond must be",
+        POOL,
+        {"metadata.name": "rated", "spec.rate": {"flopsPerSecond": "1.5e25"}},
+        {"spec.rate": {"flopsPerSecond": "0e3"}},
+    ),
+    Case(
+        "rate.memoryBytesPerSecond must be",
+        POOL,
+        {"metadata.name": "rated", "spec.rate": {"flopsPerSecond": "1", "memoryBytesPerSecond": "1e9"}},
+        {"spec.rate": {"flopsPerSecond": "1", "memoryBytesPerSecond": "0.0"}},
+    ),
+    Case(
+        "window.start must lie before",
+        ACCOUNT,
+        {"spec.window": {"period": "7d", "start": "2199-12-31T23:59:59Z"}},
+        {"spec.window": {"period": "7d", "start": "2200-01-01T00:00:00Z"}},
+    ),
+    Case("metadata.name must be spec.attempt", RECORD, {}, {"spec.attempt": "tiny-0a1b2-2"}),
     Case("minNodes must not be above", POOL, {"metadata.name": "few", "spec.minNodes": 1}, {"spec.minNodes": 2}),
     Case(
         "template.metadata.labels below farthing.dev/",

@@ -48,6 +48,7 @@ def floors(base: Manifest, limits: str, hold: Manifest) -> list[Transition]:
 
 
 QUOTES = [{"from": f"2026-11-24T1{hour}:00:00Z", "perAcceleratorHour": "0.5"} for hour in range(3)]
+INTERVAL = {"from": "2026-11-24T10:00:00Z", "to": "2026-11-24T10:01:00Z", "seconds": 60, "cost": "0.01"}
 TRANSITIONS = [
     Transition(
         "spec.model and spec.data",
@@ -62,6 +63,20 @@ TRANSITIONS = [
         STARTED,
         nested("spec.suspend", True),
         nested("spec.model.config.layers", [{"kind": "convolution"}]),
+    ),
+    Transition(
+        "spec.model and spec.data",
+        JOB,
+        STARTED,
+        nested("spec.backoffLimit", 7),
+        nested("spec.data.sequenceLength", 512),
+    ),
+    Transition(
+        "spec.model and spec.data",
+        JOB,
+        STARTED,
+        nested("spec.checkpoint.keep", 7),
+        nested("spec.model.preset", "llama-7m"),
     ),
     Transition(
         "spec.budget.currency and spec.budget.accountRef",
@@ -80,18 +95,25 @@ TRANSITIONS = [
     *floors(JOB, "spec.budget.limits", {"attempt": "tiny-0a1b2-1"}),
     *floors(ACCOUNT, "spec.limits", {"attempt": "tiny-0a1b2-1", "job": "tiny", "jobUid": "8c9f2c3e"}),
     Transition(
-        "the spec of a SpendRecord cannot change",
+        "spec: a SpendRecord's spec cannot change",
         RECORD,
         {},
         nested("metadata.annotations", {"a": "b"}),
         nested("spec.held.cost", "0.01"),
     ),
     Transition(
-        "a settled SpendRecord cannot change",
+        "status: a settled SpendRecord cannot change",
         RECORD,
         {"phase": "Settled", "charged": {"cost": "0.05"}},
         nested("status.phase", "Settled"),
         nested("status.charged.cost", "0.01"),
+    ),
+    Transition(
+        "status: a settled SpendRecord cannot change",
+        RECORD,
+        {"phase": "Settled", "intervals": [INTERVAL]},
+        nested("status.intervals", [INTERVAL]),
+        nested("status.intervals", [{**INTERVAL, "seconds": 5}]),
     ),
     Transition(
         "status.quotes is append-only",
@@ -140,6 +162,7 @@ def test_limits_fall_freely_before_anything_is_spent_and_rise_always(server: Loc
 
 
 def test_every_rule_has_a_case() -> None:
+    """In one of the tables of this package."""
     tested = [case.message for case in (*CASES, *TRANSITIONS)]
     schemas = [crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"] for crd in crds()]
     messages = [rule["message"] for schema in schemas for rule in validations(schema)]

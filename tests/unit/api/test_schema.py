@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ConfigDict, Field
 from tests.support.manifests import ACCOUNT, JOB, POOL, RECORD, Manifest, changed
+from tests.support.schemas import instances
 
 from farthing.api.base import ApiModel, Timestamp, rule, rules
 from farthing.api.crd import KINDS, Kind, crds
@@ -162,40 +163,6 @@ def test_every_field_has_words(kind: Kind) -> None:
 
 
 # --- Both sides accept the same ----------------------------------------------------------------------------------------------
-
-
-def instances(schema: JsonSchema) -> st.SearchStrategy[Any]:
-    """Values that a structural schema accepts."""
-    if "enum" in schema:
-        return st.sampled_from(schema["enum"])
-    return _BY_TYPE[schema["type"]](schema)
-
-
-def _objects(schema: JsonSchema) -> st.SearchStrategy[Any]:
-    if "additionalProperties" in schema:
-        values = instances(schema["additionalProperties"])
-        return st.dictionaries(st.from_regex(r"[a-z]{1,8}", fullmatch=True), values, max_size=2)
-    members = {name: instances(member) for name, member in schema.get("properties", {}).items()}
-    required = {name: members.pop(name) for name in schema.get("required", [])}
-    return st.fixed_dictionaries(required, optional=members)
-
-
-def _strings(schema: JsonSchema) -> st.SearchStrategy[Any]:
-    if schema.get("format") == "date-time":
-        return st.just("2026-11-24T12:00:00Z")
-    if "pattern" in schema:
-        fits = st.from_regex(schema["pattern"].rstrip("$") + r"\Z")
-        return fits.filter(lambda text: len(text) <= schema["maxLength"])
-    return st.text(st.characters(categories=["L"]), min_size=schema.get("minLength", 0), max_size=8)
-
-
-_BY_TYPE = {
-    "object": _objects,
-    "string": _strings,
-    "boolean": lambda schema: st.booleans(),
-    "integer": lambda schema: st.integers(schema.get("minimum", -10), schema.get("maximum", 10_000)),
-    "array": lambda schema: st.lists(instances(schema["items"]), min_size=schema.get("minItems", 0), max_size=2),
-}
 
 
 @by_kind

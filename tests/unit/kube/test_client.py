@@ -9,7 +9,7 @@ from farthing.api import BudgetedTrainingJob
 from farthing.errors import Conflict, Refused, Unreachable
 from farthing.kube import resources as of
 from farthing.kube.books import JobVersions
-from farthing.kube.client import Gone, error_for
+from farthing.kube.client import Gone, Taken, error_for
 from farthing.kube.recorder import event_name
 
 
@@ -32,6 +32,11 @@ def test_errors(status, kind):
     error = error_for(status, json.dumps({"kind": "Status", "message": "exceeded quota: team"}))
     assert type(error) is kind
     assert str(error) == "exceeded quota: team"
+
+
+def test_a_name_that_is_taken_is_told_from_other_conflicts():
+    assert type(error_for(409, json.dumps({"reason": "AlreadyExists", "message": "taken"}))) is Taken
+    assert type(error_for(409, json.dumps({"reason": "Conflict", "message": "resourcequotas changed"}))) is Conflict
 
 
 @pytest.mark.parametrize(("body", "text"), [("upstream timed out\n", "upstream timed out"), ("", "HTTP 502"), ("[1]", "[1]")])

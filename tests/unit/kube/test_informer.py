@@ -35,7 +35,7 @@ class Script:
             raise answer
         return answer
 
-    async def watch(self, path, version, *, selector=None, metadata_only=False):
+    async def watch(self, path, version, *, selector=None, metadata_only=False, seconds=0):
         self.watched_from.append(version)
         answer = next(self.watches, None)
         if answer is None:
@@ -97,6 +97,28 @@ async def test_age_counts_from_the_last_word(monkeypatch):
     assert informer.age == 10.0
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_a_lost_event_is_missed_no_longer_than_a_resync(monkeypatch):
+    """Every look at the clock takes longer than the resync: each watch is followed by a list."""
+    lists = [([pod("a", 5)], "10"), ([pod("b", 11)], "12"), ([pod("b", 11), pod("c", 13)], "14")]
+    script = Script(lists, [[], []])
+    clock = itertools.count(step=1000.0)
+    informer = Informer(script, PODS, Cache(), lambda resource, key: None, resync=300.0, monotonic=lambda: next(clock))
+    task = asyncio.create_task(informer.run())
+    async with asyncio.timeout(10):
+        await script.done.wait()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert script.watched_from == ["10", "12", "14"]
+    assert sorted(item["metadata"]["name"] for item in informer.cache) == ["b", "c"]
+
+
+async def test_events_in_the_wrong_order(monkeypatch):
+    watches = [[event("DELETED", "a", 13), event("MODIFIED", "a", 12), event("MODIFIED", "b", 15), event("MODIFIED", "b", 14)]]
+    informer, _, watched_from = await play(monkeypatch, [([pod("a", 5), pod("b", 6)], "10")], watches)
+    assert watched_from == ["10", "15"]
+    assert [item["metadata"]["resourceVersion"] for item in informer.cache] == ["15"]
 
 
 def test_delays_grow_to_a_bound():

@@ -155,12 +155,6 @@ async def test_references_that_resolve(watches):
     assert take(watches).jobs[0].priority == 10
 
 
-async def test_measured_startup_is_the_newest(watches):
-    times = {"startedAt": "2026-11-24T12:00:00Z", "readyAt": "2026-11-24T12:00:14Z"}
-    watches.records.replace([record(1, status=times), record(2)])
-    assert take(watches).jobs[0].measured_startup == 14.0
-
-
 async def test_namespace_labels(watches):
     watches.namespaces.replace([{"metadata": {"name": "team", "labels": {"tier": "gold"}}, "spec": {}}])
     assert take(watches).namespace_labels == {"team": {"tier": "gold"}}
