@@ -125,9 +125,12 @@ def _known_landing(config: RunConfig) -> Landing | None:
 
 
 def _resume(trainer: Trainer) -> None:
-    """Go on from the newest valid checkpoint, or from the trunk where a token limit was raised after the landing began."""
-    found = trainer.checkpoints.newest()
-    if found is not None and _was_raised(found, trainer.position.landing):
+    """Go on from the newest valid checkpoint, or from the trunk where the budget was raised after the landing.
+
+    The trainer sees that of a token limit by itself, also in mid-landing; of the other axes the operator tells it.
+    """
+    found, told = trainer.checkpoints.newest(), trainer.config.checkpoint.resume == "Trunk"
+    if found is not None and (told or _was_raised(found, trainer.position.landing)):
         found = trainer.checkpoints.newest(trunk=True) or found
     if found is None:
         log.info("no checkpoint: a fresh start")
@@ -139,7 +142,8 @@ def _resume(trainer: Trainer) -> None:
     trainer.position.step = manifest.step
     trainer.position.flops_before = manifest.flops
     peak, schedule = trainer.config.optimizer.learning_rate, trainer.config.schedule
-    trainer.position.landing = resumed_landing(trainer.position.landing, manifest.landing, manifest.step, peak, schedule)
+    fixed = None if told and manifest.trunk else manifest.landing
+    trainer.position.landing = resumed_landing(trainer.position.landing, fixed, manifest.step, peak, schedule)
     changed = differences(manifest.signature, trainer.signature)
     exact = "bit for bit" if not changed else f"same samples, other bits ({'; '.join(changed)})"
     log.info("resumed from step %d (%s): %s", manifest.step, found.digest[:12], exact)

@@ -29,9 +29,7 @@ A_SECOND = rule(
     "self == 'Auto' || self.matches('(^|[a-z])0*[1-9][0-9]*(s|m|h|d)([0-9]|$)')",
     "a duration must be at least 1s: write for example 10m",
 )
-Duration = Annotated[
-    str, Field(pattern=DURATION_PATTERN, min_length=2, max_length=32, json_schema_extra=rules(A_SECOND))
-]
+Duration = Annotated[str, Field(pattern=DURATION_PATTERN, min_length=2, max_length=32, json_schema_extra=rules(A_SECOND))]
 """Days, hours, minutes, seconds and milliseconds in this order, such as 1h30m; at least a second."""
 Quantity = Annotated[str, Field(pattern=QUANTITY_PATTERN, max_length=24)]
 Uri = Annotated[str, Field(min_length=1, max_length=1024)]

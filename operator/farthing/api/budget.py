@@ -13,7 +13,12 @@ class WindowSpec(ApiModel):
     """The limits count anew every `period`, from `start` (absent: the account's creation)."""
 
     model_config = ConfigDict(
-        json_schema_extra=rules(rule("!has(self.start) || self.start < timestamp('2200-01-01T00:00:00Z')", "window.start must lie before the year 2200"))
+        json_schema_extra=rules(
+            rule(
+                "!has(self.start) || self.start < timestamp('2200-01-01T00:00:00Z')",
+                "window.start must lie before the year 2200",
+            )
+        )
     )
     period: Duration
     """Length of a window, for example 7d."""

@@ -41,7 +41,10 @@ class RateSpec(ApiModel):
 
     model_config = ConfigDict(
         json_schema_extra=rules(
-            rule("double(self.flopsPerSecond) > 0.0", 'rate.flopsPerSecond must be above 0, for example "5e10"; leave rate out if unknown'),
+            rule(
+                "double(self.flopsPerSecond) > 0.0",
+                'rate.flopsPerSecond must be above 0, for example "5e10"; leave rate out if unknown',
+            ),
             rule(
                 "!has(self.memoryBytesPerSecond) || double(self.memoryBytesPerSecond) > 0.0",
                 "rate.memoryBytesPerSecond must be above 0; leave it out if unknown",

@@ -69,7 +69,11 @@ class NestedEndsSpec(ApiModel):
 class SpendRecordSpec(ApiModel):
     """What was held, at what quote, with which ends. Written once, before any pod exists."""
 
-    model_config = ConfigDict(json_schema_extra=rules(rule("self == oldSelf", "spec: a SpendRecord's spec cannot change; a further attempt gets a record of its own")))
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule("self == oldSelf", "spec: a SpendRecord's spec cannot change; a further attempt gets a record of its own")
+        )
+    )
     job: RecordOwner
     """The job that spends."""
     attempt: Name

@@ -36,7 +36,7 @@ class CheckpointRequest(Message):
 class CheckpointAnswer(Message):
     """What became of a request. `digest` is the manifest's SHA-256; a failed one leaves training running."""
 
-    id: str
+    id: str = Field(max_length=64)
     state: Literal["Accepted", "Acknowledged", "Failed"]
     then: Then = "Continue"
     step: Count | None = None

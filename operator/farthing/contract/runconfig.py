@@ -143,12 +143,16 @@ class LeaseConfig(Message):
 
 
 class CheckpointConfig(Message):
-    """Where and how often. `interval_seconds` None: Young/Daly from the measured write time and the pool's failure rate."""
+    """Where and how often. `interval_seconds` None: Young/Daly from the measured write time and the pool's failure rate.
+
+    `resume`: Newest, or Trunk, the checkpoint just before a landing, where the budget was raised after it.
+    """
 
     uri: str
     interval_seconds: float | None = Field(default=None, gt=0)
     mean_time_between_failures_seconds: float = Field(default=86400.0, gt=0)
     keep: int = Field(default=3, ge=1)
+    resume: Literal["Newest", "Trunk"] = "Newest"
 
 
 class EvaluationConfig(Message):

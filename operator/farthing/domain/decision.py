@@ -128,7 +128,7 @@ class AppendQuote:
 
 @dataclass(frozen=True, slots=True)
 class SettleAttempt:
-    """Close the bill: account (or job) balance → record → finalizers off the pods → children deleted."""
+    """Close the bill: record → account (or job) balance → finalizers off the pods → children deleted."""
 
     job: str
     attempt: str
@@ -148,7 +148,7 @@ class CleanUpAttempt:
 
 @dataclass(frozen=True, slots=True)
 class ReleaseHold:
-    """Drop a hold that no open record stands for: a crash between the first two writes of a start."""
+    """Drop a hold that no open record stands for: a crash after the first write of a start, or after that of a settlement."""
 
     job: str
     attempt: str

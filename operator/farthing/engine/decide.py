@@ -13,7 +13,7 @@ from farthing.engine.deadlines import cut, job_deadline, lowers
 from farthing.engine.lifecycle import Observation, State, Step, next_step
 from farthing.engine.planning import Case
 from farthing.engine.scheduling import allocation_of, fits, scheduling_view
-from farthing.engine.standing import next_attempt_name, refused
+from farthing.engine.standing import refused
 from farthing.ledger.quotes import boundary
 from farthing.settings import Settings
 from farthing.units import parse_time
@@ -175,10 +175,10 @@ def pool_view(snapshot: Snapshot, name: str) -> PoolView | None:
 
 
 def stale_hold(case: Case, snapshot: Snapshot) -> ReleaseHold | None:
-    """A hold of the job that no record stands for and that no start of this cycle will use."""
+    """A hold of the job that no open record stands for: a start or a settlement was cut off."""
     view = case.view
-    recorded = {attempt.name for attempt in view.attempts}
-    why = Because(Reason.RELEASED, "a start was cut off before its spend record was made")
+    recorded = {attempt.name for attempt in view.attempts if attempt.open}
+    why = Because(Reason.RELEASED, "a start was cut off before its spend record was made, or a bill before it was booked")
     own = next((hold.attempt for hold in view.job.status.holds if hold.attempt not in recorded), None)
     if own is not None:
         return ReleaseHold(job=view.key, attempt=own, account=None, because=why)
@@ -232,14 +232,12 @@ def _actions(
 
 
 def _open(case: Case, start: Start, snapshot: Snapshot, settings: Settings) -> tuple[Action, ...]:
-    """A hold that a start left behind is used again only for the very same amounts; else it goes first."""
+    """A hold that a start left behind goes first: a leader that is about to drop it would drop it from under a new record."""
     action = steps.open_attempt(case, start, snapshot, settings)
     if action is None:
         return ()
     stale = stale_hold(case, snapshot)
-    if stale is not None and (stale.attempt != next_attempt_name(case.view) or not steps.same_hold(case, snapshot, action)):
-        return (stale,)
-    return (action,)
+    return (action,) if stale is None else (stale,)
 
 
 def _attempt_actions(

@@ -102,7 +102,7 @@ def _record(action: OpenAttempt, context: ManifestContext) -> Dict:
     job = context.job
     account = job.spec.budget.account_ref
     metadata = _metadata(action, context, owned=False)
-    metadata["annotations"] = annotations(action, job.metadata.generation)
+    metadata["annotations"] = annotations(action, job.metadata.generation, job.spec.budget)
     return {
         "apiVersion": API_VERSION,
         "kind": "SpendRecord",

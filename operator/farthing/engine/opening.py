@@ -4,6 +4,7 @@ Whoever finds a record without its Job rebuilds the same start from it, byte for
 the same names with the same ends, whatever the spec, the prices or the settings say by then.
 """
 
+import json
 from dataclasses import asdict
 from decimal import Decimal
 from typing import Any, Final
@@ -12,6 +13,7 @@ from pydantic import TypeAdapter
 
 from farthing.api import SpendRecord
 from farthing.api.amounts import amounts
+from farthing.api.job import BudgetSpec
 from farthing.api.spend import NestedEndsSpec
 from farthing.contract.runconfig import RunConfig
 from farthing.domain.decision import Because, Lease, NestedEnds, OpenAttempt
@@ -23,18 +25,21 @@ ANNOTATION_RUN_CONFIG: Final = "farthing.dev/run-config"
 ANNOTATION_BECAUSE: Final = "farthing.dev/because"
 ANNOTATION_GENERATION: Final = "farthing.dev/generation"
 """metadata.generation of the job when the attempt was opened: a bad config is tried again only after the spec changed."""
+ANNOTATION_BUDGET: Final = "farthing.dev/budget"
+"""spec.budget of the job when the attempt was opened: a run that landed goes on only where it was raised since."""
 
 _PLAN: Final = TypeAdapter(Plan)
 _BECAUSE: Final = TypeAdapter(Because)
 
 
-def annotations(action: OpenAttempt, generation: int) -> dict[str, str]:
+def annotations(action: OpenAttempt, generation: int, budget: BudgetSpec) -> dict[str, str]:
     """What the record carries beside its spec."""
     return {
         ANNOTATION_PLAN: _PLAN.dump_json(action.plan).decode(),
         ANNOTATION_RUN_CONFIG: action.run_config.to_json(),
         ANNOTATION_BECAUSE: _BECAUSE.dump_json(action.because).decode(),
         ANNOTATION_GENERATION: str(generation),
+        ANNOTATION_BUDGET: json.dumps(budget.to_dict()),
     }
 
 
@@ -59,6 +64,12 @@ def run_config_of(record: SpendRecord) -> RunConfig | None:
 def generation_of(record: SpendRecord) -> int:
     """The generation of the spec that the attempt was opened for; 0 where it is not known."""
     return int(record.metadata.annotations.get(ANNOTATION_GENERATION, "0"))
+
+
+def budget_of(record: SpendRecord) -> BudgetSpec | None:
+    """What its job might spend when the attempt was opened."""
+    text = record.metadata.annotations.get(ANNOTATION_BUDGET)
+    return None if text is None else BudgetSpec.model_validate_json(text)
 
 
 def reopened(record: SpendRecord, job_key: str) -> OpenAttempt | None:

@@ -1,37 +1,34 @@
 """Phase 2, plan: what could be started for each job that wants to be, with a lease that the books allow."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from decimal import Decimal
 
-from farthing.api import GPUNodePool, TrainingBudget
-from farthing.api.amounts import Axis
+from farthing.api import GPUNodePool
 from farthing.api.conditions import Reason
-from farthing.api.spend import Quote
 from farthing.domain.decision import Because, Lease
 from farthing.domain.plan import Allocation, Plan, PlanSet
 from farthing.domain.planning import Measurement, PlanRequest
 from farthing.domain.snapshot import JobView, Snapshot
+from farthing.engine.leases import lease_for
 from farthing.engine.lifecycle import State
 from farthing.engine.measure import measurements
 from farthing.engine.opening import plan_of
 from farthing.engine.situations import Ending, state_of
-from farthing.engine.standing import Standing, ending_of, next_attempt_name, problem_of, refused, standing, usable_pools
-from farthing.errors import InsufficientBudget, InvalidSpec, UserError
-from farthing.ledger import account as accounts
-from farthing.ledger.lease import grant
+from farthing.engine.standing import Standing, ending_of, problem_of, refused, standing, usable_pools
+from farthing.errors import InsufficientBudget, UserError
 from farthing.planner.request import plan_request
 from farthing.settings import Settings
-from farthing.units import MIB, format_time, parse_duration, parse_quantity
+from farthing.units import MIB, format_time, parse_quantity
 
 Planner = Callable[[PlanRequest], PlanSet]
 
 PREPARE_SHM = 64 * MIB
 """Shared memory of the prepare stage, in bytes: Kubernetes' own size without a memory volume."""
+BUDGET = "budget:"
+"""Prefix of the planner's constraints that more budget would lift: once it has trained, a job that meets one has used it up."""
 MAX_CANDIDATES = 32
 """Plans of one job that a policy is shown, best first."""
-P90 = 0.9
 _ATTEMPT_STATES = frozenset({State.OPENED, State.STARTING, State.RUNNING, State.STOPPING, State.ENDING})
 
 
@@ -136,11 +133,19 @@ def intend(
         plans = planner(_request(view, books, snapshot, known))
     except UserError as error:
         return _without_plan(view, books, snapshot, settings, Because(error.reason, str(error)))
+    if not plans.plans and books.tokens_done and any(each.constraint.startswith(BUDGET) for each in plans.rejections):
+        return Intent(plans=plans, exhausted=Because(Reason.BUDGET_EXHAUSTED, _why_no_plan(plans)))
     if not plans.plans:
-        why = Because(Reason.NO_PLAN, "; ".join(str(each) for each in plans.rejections[:3]) or "nothing legal fits")
-        return _without_plan(view, books, snapshot, settings, why)
+        return _without_plan(view, books, snapshot, settings, Because(Reason.NO_PLAN, _why_no_plan(plans)))
     stage_plans = plans.plans if books.stage == "Train" else (prepare_plan(plans, settings),)
     return _with_leases(view, books, snapshot, settings, plans, stage_plans[:MAX_CANDIDATES])
+
+
+def _why_no_plan(plans: PlanSet) -> str:
+    """What was tried and what stood in its way; after kills for memory, that nothing is left to step down to."""
+    told = [*plans.notes[-1:], *(str(each) for each in plans.rejections[:3])] or ["nothing legal fits"]
+    way_out = "give spec.compute or spec.budget more room, or choose a smaller model or a pool with more memory"
+    return f"{'; '.join(told)}; {way_out}"
 
 
 def _pause(view: JobView, books: Standing, now: datetime, settings: Settings) -> Because | None:
@@ -247,74 +252,3 @@ def prepare_plan(plans: PlanSet, settings: Settings) -> Plan:
 
 def _price_each(plan: Plan) -> float:
     return (plan.price_per_hour or 0.0) / plan.allocation.accelerators
-
-
-def lease_for(
-    view: JobView,
-    books: Standing,
-    plan: Plan,
-    pool: GPUNodePool,
-    snapshot: Snapshot,
-    settings: Settings,
-    *,
-    on_account: bool = True,
-) -> Lease:
-    """The lease that the books allow for this plan now. Raises InsufficientBudget, MissingPrice, or InvalidSpec (currency)."""
-    spec = view.job.spec
-    tokens = spec.budget.limits.as_decimals().get(Axis.TOKENS)
-    name = spec.budget.account_ref.name if spec.budget.account_ref and on_account else None
-    account = None if name is None else snapshot.account(view.namespace, name)
-    if account is not None:
-        _check_currency(account, pool)
-    return grant(
-        plan,
-        books.balance.remaining,
-        account_remaining=None if account is None else _account_remaining(account, view, snapshot.now),
-        account_name=name,
-        quote=quote_of(pool, snapshot.now),
-        seconds_to_deadline=books.seconds_left,
-        seconds_wanted=_seconds_wanted(plan, books, settings),
-        control_period=settings.cycle.control_period,
-        controller_lag=settings.cycle.controller_lag,
-        startup_timeout=parse_duration(spec.compute.startup_timeout),
-        tokens_limit=None if tokens is None else int(tokens),
-        tokens_done=books.tokens_done,
-    )
-
-
-def _check_currency(account: TrainingBudget, pool: GPUNodePool) -> None:
-    """Raise InvalidSpec where the account counts another money than the pool is paid in: the numbers cannot be compared."""
-    price = pool.spec.price
-    if price is not None and account.spec.limits.cost is not None and price.currency != account.spec.currency:
-        name, where = account.metadata.name, pool.metadata.name
-        remedy = f"pool {where} is priced in {price.currency}; name an account in that currency, or select another pool"
-        said = f"{name} ({account.spec.currency})"
-        raise InvalidSpec("spec.budget.accountRef.name", said, remedy, reason=Reason.CURRENCY_MISMATCH)
-
-
-def _account_remaining(account: TrainingBudget, view: JobView, now: datetime) -> Mapping[Axis, Decimal]:
-    """What the account has left for the next attempt: a hold of its own, left by a start that was cut off, is its own."""
-    status = accounts.without_hold(account.status, next_attempt_name(view))
-    return accounts.remaining(account.model_copy(update={"status": status}), now)
-
-
-def quote_of(pool: GPUNodePool, now: datetime) -> Quote:
-    """The pool's price, fixed from now on."""
-    price = pool.spec.price
-    if price is None:
-        return Quote(from_time=format_time(now))
-    return Quote(
-        from_time=format_time(now),
-        per_accelerator_hour=price.per_accelerator_hour,
-        currency=price.currency,
-        source=price.source,
-    )
-
-
-def _seconds_wanted(plan: Plan, books: Standing, settings: Settings) -> float | None:
-    """None: all that the budget buys. Where something else ends the run, enough of it, so that an account stays free."""
-    if books.stage == "Prepare":
-        return settings.attempt.prepare_seconds
-    if plan.binding in (Axis.TOKENS, Axis.FLOPS):
-        return plan.seconds.quantile(P90) * settings.attempt.lease_margin + settings.attempt.minimum_lease
-    return None

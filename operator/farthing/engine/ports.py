@@ -50,7 +50,7 @@ class Attempts(Protocol):
         ...
 
     async def settle(self, action: SettleAttempt, attempt: Attempt) -> None:
-        """Move the charge from hold to settled on the account (or the job), close the record, then `clean_up`.
+        """Close the record, move its charge from hold to settled on the account (or the job), then `clean_up`.
 
         Raises Conflict where the Job or the pods are not as the evidence has them (`ledger.evidence.check`).
         """
@@ -64,7 +64,7 @@ class Attempts(Protocol):
         ...
 
     async def release_hold(self, namespace: str, job: str, attempt: str, account: str | None) -> None:
-        """Drop the hold of an attempt that has no record."""
+        """Drop the hold of an attempt that has no record, or book the bill of one whose record is settled."""
         ...
 
 

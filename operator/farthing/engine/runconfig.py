@@ -37,11 +37,12 @@ COUNTED: Final = frozenset({"flops", "tokens", "wanted", "none"})
 
 @dataclass(frozen=True, slots=True)
 class AttemptIdentity:
-    """Which attempt: its name, its number and its stage."""
+    """Which attempt: its name, its number and its stage. `from_trunk`: it goes back behind a landing (`engine.raises`)."""
 
     name: str
     number: int
     stage: Stage
+    from_trunk: bool = False
 
 
 def run_config(
@@ -66,7 +67,7 @@ def run_config(
         strategy=_strategy(plan),
         lease=lease_config(lease, now),
         on_exhausted=spec.budget.on_exhausted,
-        checkpoint=_checkpoint(job, plan, pool),
+        checkpoint=_checkpoint(job, plan, pool, from_trunk=identity.from_trunk),
         evaluation=EvaluationConfig(interval_steps=spec.training.evaluation_interval),
         control=ControlConfig(port=CONTROL_PORT, token_file=f"{TOKEN_DIR}/{TOKEN_KEY}"),
         output_uri=output_uri(job),
@@ -213,7 +214,7 @@ def _strategy(plan: Plan) -> StrategyConfig:
     )
 
 
-def _checkpoint(job: BudgetedTrainingJob, plan: Plan, pool: GPUNodePool) -> CheckpointConfig:
+def _checkpoint(job: BudgetedTrainingJob, plan: Plan, pool: GPUNodePool, *, from_trunk: bool) -> CheckpointConfig:
     """One node failing stops the gang, so a gang of n fails n times as often as a node."""
     interval = job.spec.checkpoint.interval
     return CheckpointConfig(
@@ -221,4 +222,5 @@ def _checkpoint(job: BudgetedTrainingJob, plan: Plan, pool: GPUNodePool) -> Chec
         interval_seconds=None if interval == "Auto" else float(parse_duration(interval)),
         mean_time_between_failures_seconds=parse_duration(pool.spec.mean_time_between_failures) / plan.allocation.pods,
         keep=job.spec.checkpoint.keep,
+        resume="Trunk" if from_trunk else "Newest",
     )

@@ -71,7 +71,7 @@ def _cut_off(view: JobView) -> Because | None:
 
 
 def _without_pods(view: JobView) -> Because | None:
-    """A gang whose pods the API server refuses: its Job tries again by itself until startupTimeout, and then the next attempt."""
+    """A gang whose pods the API server refuses: its Job tries again by itself until startupTimeout, then the next attempt."""
     attempt = view.open_attempt
     if attempt is None or attempt.pods_refused is None:
         return None

@@ -16,6 +16,7 @@ from farthing.domain.outcome import Outcome
 from farthing.domain.snapshot import Attempt, JobView, Snapshot
 from farthing.engine.lifecycle import State
 from farthing.engine.opening import generation_of
+from farthing.engine.raises import landed, raised_since
 from farthing.engine.situations import Ending
 from farthing.ledger.balance import Balance, balance
 from farthing.ledger.retries import RetryDecision, memory_steps, retry
@@ -79,8 +80,8 @@ def _tokens_done(records: Sequence[SpendRecord]) -> int:
 
 def ending_of(view: JobView, books: Standing, exhausted: Because | None) -> Ending | None:
     """Whether the job wants no further attempt. `exhausted`: no lease that is worth anything can be granted any more."""
-    outcomes = [attempt.record.status.outcome for attempt in view.attempts]
-    if Outcome.LANDED in outcomes:
+    done = landed([attempt.record for attempt in view.attempts])
+    if done is not None and (exhausted is not None or not raised_since(done, view, books.balance)):
         return Ending(State.COMPLETE, Because(Reason.LANDED, "the run landed inside its budget"))
     limit = view.job.spec.backoff_limit
     if books.retry.failures > limit:

@@ -5,7 +5,6 @@ from datetime import datetime, timedelta
 from typing import cast
 
 from farthing.api import SpendRecord
-from farthing.api.amounts import amounts
 from farthing.api.conditions import Reason
 from farthing.api.spend import SpendRecordStatus
 from farthing.contract.handshake import CheckpointRequest, RequestReason
@@ -29,6 +28,7 @@ from farthing.engine.deadlines import NOW, job_deadline, lease_update, lowers, w
 from farthing.engine.lifecycle import Observation, State
 from farthing.engine.opening import reopened
 from farthing.engine.planning import Case, pool_of
+from farthing.engine.raises import from_trunk
 from farthing.engine.runconfig import AttemptIdentity, run_config
 from farthing.engine.situations import acknowledged, stop_request
 from farthing.engine.standing import next_attempt_name
@@ -47,7 +47,8 @@ def open_attempt(case: Case, start: Start, snapshot: Snapshot, settings: Setting
     if chosen is None or pool is None:
         return None
     view, books = case.view, case.books
-    identity = AttemptIdentity(next_attempt_name(view), books.next_number, books.stage)
+    back = from_trunk([attempt.record for attempt in view.attempts])
+    identity = AttemptIdentity(next_attempt_name(view), books.next_number, books.stage, from_trunk=back)
     lease, allocation = chosen.lease, chosen.plan.allocation
     held = {f"held.{axis}": f"{amount:f}" for axis, amount in lease.held.items()}
     numbers = {**start.numbers, **held, "leaseSeconds": str(lease.ends.trainer), "binding": lease.binding}
@@ -65,15 +66,6 @@ def open_attempt(case: Case, start: Start, snapshot: Snapshot, settings: Setting
         run_config=run_config(view.job, identity, chosen.plan, lease, pool, snapshot.now),
         because=Because(Reason.STARTED, message, numbers),
     )
-
-
-def same_hold(case: Case, snapshot: Snapshot, action: OpenAttempt) -> bool:
-    """Whether a hold that stands under the attempt's name already is the one that this start needs."""
-    reference = case.view.job.spec.budget.account_ref
-    account = snapshot.account(case.view.namespace, reference.name) if reference else None
-    wanted, held = amounts(action.lease.held), {hold.attempt: hold.amounts for hold in case.view.job.status.holds}
-    held |= {hold.attempt: hold.amounts for hold in (account.status.holds if account else ())}
-    return held.get(action.attempt) == wanted
 
 
 def go_on(case: Case, attempt: Attempt) -> tuple[Action, ...]:

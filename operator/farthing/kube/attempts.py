@@ -13,7 +13,6 @@ from farthing.domain.decision import OpenAttempt, SettleAttempt
 from farthing.domain.manifests import AttemptManifests
 from farthing.domain.snapshot import Attempt
 from farthing.errors import Conflict, Refused
-from farthing.ledger import evidence
 from farthing.kube.books import Books
 from farthing.kube.client import Client, Taken
 from farthing.kube.facts import pod_facts
@@ -29,6 +28,7 @@ from farthing.kube.resources import (
     SERVICES,
     resource_of,
 )
+from farthing.ledger import evidence
 
 Dict = Mapping[str, Any]
 
@@ -100,20 +100,21 @@ class ClusterAttempts:
         await self._client.replace(_record_path(attempt, "status"), record)
 
     async def settle(self, action: SettleAttempt, attempt: Attempt) -> None:
-        """Books, record, finalizers, children, in this order: a crash in between leaves something that the next cycle sees.
+        """Record, books, finalizers, children, in this order: a crash in between leaves something that the next cycle sees.
 
-        Raises Conflict where the Job or the pods are not as the evidence has them: the bill is made once, not on an old cache.
+        The bill that stands in the record is the one that goes into the books, whoever made it. Raises Conflict where the Job
+        or the pods are not as the evidence has them: the bill is made once, and not on an old cache.
         """
-        await self._check_evidence(attempt)
-        charged = action.status.charged.as_decimals() if action.status.charged is not None else {}
-        await self._books.settle(attempt.record, charged)
         record = await self._client.get(_record_path(attempt))
-        standing = (record or {}).get("status") or {}
-        if record is not None and standing.get("phase") != "Settled":
-            # The quotes as they stand, to the letter: the API server holds them to be append-only.
-            kept = {"quotes": standing["quotes"]} if standing.get("quotes") else {}
-            record["status"] = {**action.status.to_dict(), **kept}
-            await self._client.replace(_record_path(attempt, "status"), record)
+        if record is not None:
+            standing = record.get("status") or {}
+            if standing.get("phase") != "Settled":
+                await self._check_evidence(attempt)
+                # The quotes as they stand, to the letter: the API server holds them to be append-only.
+                kept = {"quotes": standing["quotes"]} if standing.get("quotes") else {}
+                record["status"] = {**action.status.to_dict(), **kept}
+                record = await self._client.replace(_record_path(attempt, "status"), record)
+            await self._settle_books(SpendRecord.model_validate(record))
         await self.clean_up(attempt)
 
     async def clean_up(self, attempt: Attempt) -> None:
@@ -131,10 +132,25 @@ class ClusterAttempts:
             await self._client.delete(resource.path(namespace, attempt.name))
 
     async def release_hold(self, namespace: str, job: str, attempt: str, account: str | None) -> None:
-        """Drop the hold of an attempt that has no record. Raises Conflict where it has one after all."""
-        if await self._client.get(RECORDS.path(namespace, attempt)) is not None:
-            raise Conflict(f"SpendRecord {namespace}/{attempt} exists: its hold stays until it is settled")
-        await self._books.drop(namespace, job, attempt, account)
+        """Drop the hold of an attempt that has no record, or book the bill of one whose record is settled.
+
+        Raises Conflict where the record is open: its hold stays.
+        """
+
+        async def unrecorded() -> None:
+            if await self._client.get(RECORDS.path(namespace, attempt)) is not None:
+                raise Conflict(f"SpendRecord {namespace}/{attempt} exists: its hold stays until it is settled")
+
+        found = await self._client.get(RECORDS.path(namespace, attempt))
+        record = None if found is None else SpendRecord.model_validate(found)
+        if record is not None and record.status.phase == "Settled":
+            await self._settle_books(record)
+        else:
+            await self._books.drop(namespace, job, attempt, account, unrecorded)
+
+    async def _settle_books(self, record: SpendRecord) -> None:
+        charged = record.status.charged
+        await self._books.settle(record, {} if charged is None else charged.as_decimals())
 
     async def _pods(self, attempt: Attempt) -> Sequence[dict[str, Any]]:
         """Its pods, by label: whoever owns them."""

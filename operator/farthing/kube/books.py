@@ -4,7 +4,7 @@ Every change is read, computed by the pure ledger and written back under the res
 gets a Conflict.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -20,6 +20,7 @@ from farthing.ledger import account as accounts
 from farthing.ledger import jobholds
 
 Amounts = Mapping[Axis, Decimal]
+Check = Callable[[], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +87,17 @@ class Books:
                 namespace, spec.job.name, spec.job.uid, lambda job: jobholds.with_settlement(job.status, spec.attempt, charged)
             )
 
-    async def drop(self, namespace: str, job: str, attempt: str, account: str | None) -> None:
-        """Drop a hold that no record stands for."""
+    async def drop(self, namespace: str, job: str, attempt: str, account: str | None, unrecorded: Check) -> None:
+        """Drop a hold that no record stands for. `unrecorded` raises Conflict where one does.
+
+        It is asked between the reading and the writing of the books: whoever holds anew for a record moves their version.
+        """
         if account is not None:
-            await self._change_account(namespace, account, lambda budget: accounts.without_hold(budget.status, attempt))
+            await self._change_account(
+                namespace, account, lambda budget: accounts.without_hold(budget.status, attempt), unrecorded
+            )
         else:
-            await self._change_job(namespace, job, None, lambda found: jobholds.without_hold(found.status, attempt))
+            await self._change_job(namespace, job, None, lambda found: jobholds.without_hold(found.status, attempt), unrecorded)
 
     async def _hold_on_job(
         self, job: BudgetedTrainingJob, attempt: str, wanted: Amounts, records: Iterable[SpendRecord]
@@ -106,12 +112,18 @@ class Books:
             await self._write_job(job, newest.version, status)
 
     async def _change_account(
-        self, namespace: str | None, name: str, change: Callable[[TrainingBudget], TrainingBudgetStatus]
+        self,
+        namespace: str | None,
+        name: str,
+        change: Callable[[TrainingBudget], TrainingBudgetStatus],
+        check: Check | None = None,
     ) -> bool:
         """Write the changed status over the one just read; False where there is no such account."""
         found = await self._client.get(ACCOUNTS.path(namespace, name))
         if found is None:
             return False
+        if check is not None:
+            await check()
         budget = TrainingBudget.model_validate(found)
         status = change(budget)
         if status is not budget.status:
@@ -125,11 +137,14 @@ class Books:
         name: str,
         uid: str | None,
         change: Callable[[BudgetedTrainingJob], BudgetedTrainingJobStatus],
+        check: Check | None = None,
     ) -> None:
         """The same for a job; one that was made anew under the name is another one."""
         found = await self._client.get(TRAINING_JOBS.path(namespace, name))
         if found is None or uid not in (None, found["metadata"]["uid"]):
             return
+        if check is not None:
+            await check()
         job = BudgetedTrainingJob.model_validate(found)
         status = change(job)
         if status is not job.status:

@@ -24,10 +24,10 @@ ACT_SHARE: Final = 2 / 3
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """Somebody's renewal, and when it was first seen here (monotonic seconds)."""
+    """Somebody's renewal, and until when it keeps others out as seen from here (monotonic seconds)."""
 
     version: str
-    at: float
+    until: float
 
 
 class Leadership:
@@ -79,7 +79,12 @@ class Leadership:
             if self.leading != before:
                 log.info("%s %s", self.identity, "leads" if self.leading else "stands by")
                 self._changed(self.leading)
-            await asyncio.sleep(self._renew_every)
+            await asyncio.sleep(self._pause())
+
+    def _pause(self) -> float:
+        """Seconds to the next try: a renewal period, or less for a standby that may take over before that."""
+        left = self._seen.until - self._monotonic() if self._renewed is None and self._seen is not None else 0.0
+        return left if 0.0 < left < self._renew_every else self._renew_every
 
     async def try_once(self) -> bool:
         """Take or renew the lease if that is allowed now; whether this process leads."""
@@ -94,7 +99,7 @@ class Leadership:
             return False
         # From before the request: the answer may have been long under way.
         self._renewed = started
-        self._seen = Seen(written["metadata"]["resourceVersion"], started)
+        self._seen = Seen(written["metadata"]["resourceVersion"], started + self._duration)
         return True
 
     async def release(self) -> None:
@@ -111,10 +116,11 @@ class Leadership:
         holder = lease["spec"].get("holderIdentity")
         version = lease["metadata"]["resourceVersion"]
         if self._seen is None or self._seen.version != version:
-            self._seen = Seen(version, self._monotonic())
+            lasts = float(lease["spec"].get("leaseDurationSeconds", self._duration))
+            self._seen = Seen(version, self._monotonic() + lasts)
         if not holder or holder == self.identity:
             return True
-        return self._monotonic() - self._seen.at >= float(lease["spec"].get("leaseDurationSeconds", self._duration))
+        return self._monotonic() >= self._seen.until
 
     def _manifest(self, previous: dict[str, Any] | None) -> dict[str, Any]:
         now = self._clock.now().isoformat(timespec="microseconds").replace("+00:00", "Z")

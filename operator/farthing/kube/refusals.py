@@ -33,7 +33,7 @@ class PodRefusals:
         self._said: dict[str, str] = {}
 
     async def poll(self, attempts: Iterable[Attempt]) -> tuple[str, ...]:
-        """Ask about each of these open attempts that lacks pods; names of those for which the answer changed."""
+        """Ask about each of these open attempts that lacks pods; UIDs of the Jobs for which the answer changed."""
         before, short = self._said, [attempt for attempt in attempts if self._short(attempt)]
         self._said = {uid: text for attempt in short for uid, text in (await self._ask(attempt)).items()}
         changed = {uid for uid in before.keys() | self._said.keys() if before.get(uid) != self._said.get(uid)}
@@ -62,7 +62,9 @@ class PodRefusals:
         """The newest refusal by the Job's UID; what was known before where there is no answer."""
         assert attempt.job is not None
         uid, kind = attempt.job.uid, JOBS.kind
-        fields = f"involvedObject.kind={kind},involvedObject.name={attempt.name},involvedObject.uid={uid},reason={FAILED_CREATE}"
+        fields = (
+            f"involvedObject.kind={kind},involvedObject.name={attempt.name},involvedObject.uid={uid},reason={FAILED_CREATE}"
+        )
         try:
             events = await self._client.list_items(EVENTS.path(attempt.record.metadata.namespace), fields=fields)
         except ClusterError as error:

@@ -181,8 +181,16 @@ class Trainer:
     def _last_save(self, now: datetime) -> tuple[int, str] | None:
         """How to leave after the save that must begin now, where an end is near."""
         left = self.behaviour.save + 1.0
+        if self.config.on_exhausted == "CheckpointAndStop":
+            return self._last_stop(now, left)
         if self.step >= self._step_limit() or self._seconds_to(self.lease.budget_end, now) <= left:
             return ExitCode.LANDED, "Landed"
+        return (ExitCode.STOPPED, "LeaseEnded") if self._seconds_to(self.lease.trainer_end, now) <= left else None
+
+    def _last_stop(self, now: datetime, left: float) -> tuple[int, str] | None:
+        """Without a landing: at the stable rate to the end, and out with a checkpoint."""
+        if self.step >= self._step_limit() or self._seconds_to(self.lease.budget_end, now) <= left:
+            return ExitCode.STOPPED, "BudgetEnded"
         return (ExitCode.STOPPED, "LeaseEnded") if self._seconds_to(self.lease.trainer_end, now) <= left else None
 
     def _save(self, now: datetime, then: tuple[int, str] | None = None) -> None:

@@ -91,21 +91,25 @@ class InMemoryWorld:
             self.store.put_record(key, "quote", status)
 
     async def settle(self, action: SettleAttempt, attempt: Attempt) -> None:
-        """Books, record, then what is left. Raises Conflict where the evidence is older than what the API server has."""
-        self._check_evidence(attempt)
-        spec, namespace = attempt.record.spec, attempt.record.metadata.namespace
-        charged = action.status.charged.as_decimals() if action.status.charged is not None else {}
+        """Record, books, then what is left. Raises Conflict where the evidence is older than what the API server has."""
+        key = self._key(attempt)
+        standing = self.cluster.records[key].status
+        if standing.phase != "Settled":
+            self._check_evidence(attempt)
+            self.store.put_record(key, "settle", action.status.model_copy(update={"quotes": standing.quotes}))
+        self._settle_books(self.cluster.records[key])
+        await self.clean_up(attempt)
+
+    def _settle_books(self, record: SpendRecord) -> None:
+        """The bill that stands in the record moves from hold to settled."""
+        spec, namespace = record.spec, record.metadata.namespace
+        charged = {} if record.status.charged is None else record.status.charged.as_decimals()
         if spec.account is not None:
             account = f"{namespace}/{spec.account}"
             self.store.change_account(account, lambda each: accounts.with_settlement(each.status, spec.attempt, charged))
         else:
             job = f"{namespace}/{spec.job.name}"
             self.store.change_job(job, spec.job.uid, lambda each: jobholds.with_settlement(each, spec.attempt, charged))
-        key = self._key(attempt)
-        standing = self.cluster.records[key].status
-        if standing.phase != "Settled":
-            self.store.put_record(key, "settle", action.status.model_copy(update={"quotes": standing.quotes}))
-        await self.clean_up(attempt)
 
     async def clean_up(self, attempt: Attempt) -> None:
         """Finalizers off the pods, children deleted."""
@@ -119,10 +123,13 @@ class InMemoryWorld:
         self.store.delete_children(attempt.record.metadata.namespace or "default", attempt.name)
 
     async def release_hold(self, namespace: str, job: str, attempt: str, account: str | None) -> None:
-        """Drop a hold that no record stands for."""
-        if f"{namespace}/{attempt}" in self.cluster.records:
+        """Drop a hold that no record stands for, or book the bill of one whose record is settled."""
+        record = self.cluster.records.get(f"{namespace}/{attempt}")
+        if record is not None and record.status.phase == "Open":
             raise Conflict(f"SpendRecord {namespace}/{attempt} exists: its hold stays until it is settled")
-        if account is not None:
+        if record is not None:
+            self._settle_books(record)
+        elif account is not None:
             self.store.change_account(f"{namespace}/{account}", lambda each: accounts.without_hold(each.status, attempt))
         else:
             self.store.change_job(f"{namespace}/{job}", None, lambda each: jobholds.without_hold(each, attempt))

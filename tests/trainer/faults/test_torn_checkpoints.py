@@ -1,6 +1,7 @@
 """A save that is ended at any of its writes leaves nothing that is loaded, and takes nothing away that was there before."""
 
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -58,8 +59,9 @@ def writes_of(before: tuple[str, Path], home: Path, rank: int) -> list[str]:
 def test_a_rank_that_dies_before_any_of_its_writes(before: tuple[str, Path], tmp_path: Path, rank: int):
     writes = writes_of(before, tmp_path / "counted", rank)
     assert {"open", "os.fsync"} <= set(writes)
-    for number, event in enumerate(writes, start=1):
-        torn(before, tmp_path / f"{number}-{event}", Death(rank, number))
+    deaths = {tmp_path / f"{number}-{event}": Death(rank, number) for number, event in enumerate(writes, start=1)}
+    with ThreadPoolExecutor(2) as both_cores:
+        list(both_cores.map(lambda home: torn(before, home, deaths[home]), deaths))
 
 
 @pytest.mark.parametrize("rank", [0, 1])

@@ -100,7 +100,7 @@ async def test_the_record_alone_rebuilds_the_same_start() -> None:
     action, built = await started.attempt(2)
     record = started.life.records()[1]
     assert built.record["spec"] == record.spec.to_dict()
-    assert annotations(action, 1) == record.metadata.annotations
+    assert annotations(action, 1, started.life.job().spec.budget) == record.metadata.annotations
 
 
 async def test_the_ledgers_finalizer_stands_on_pods_only() -> None:

@@ -92,8 +92,10 @@ class Farm(RuleBasedStateMachine):
             team = an_account(cost=account["cost"]).to_dict()
             team["spec"]["limits"] = account
             self.cluster.accounts["default/team-a"] = type(an_account()).model_validate(team)
-        self.limits = dict(zip(NAMES, limits, strict=True))
-        for name, behaviour in zip(NAMES, trainers, strict=True):
+        self.limits = {}
+        for name, behaviour, limit in zip(NAMES, trainers, limits, strict=True):
+            # Tokens are what the trainer counts: nobody else can stop one that lies about them, but time and money do.
+            self.limits[name] = LIMITS[0] if "tokens" in limit and not behaviour.obeys else limit
             self.cluster.behaviours[f"default/{name}"] = behaviour
             self._create(name)
 

@@ -11,7 +11,7 @@ from farthing_trainer.agreement import _pack, _unpack
 from farthing_trainer.schedule import decide_landing, landing_for, learning_rate, resumed_landing, stable_rate
 
 PEAK = 3e-3
-totals = st.integers(1, 400)
+totals = st.integers(1, 80)
 schedules = st.builds(
     ScheduleConfig,
     warmup_steps=st.integers(0, 60),
@@ -53,7 +53,7 @@ def test_a_landing_that_rank_0_tells_arrives_bit_for_bit(version: int, first: in
     assert _unpack(_pack(None)) is None
 
 
-@given(total=st.integers(2, 400), schedule=schedules, data=st.data())
+@given(total=st.integers(2, 80), schedule=schedules, data=st.data())
 def test_a_limit_lowered_in_the_landing_cuts_it_once_and_never_raises_the_rate(
     total: int, schedule: ScheduleConfig, data: st.DataObject
 ):
