@@ -12,7 +12,7 @@ CRDS    := charts/farthing/templates/crds
 API_DOC := docs/api.md
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test format format-check lint types imports crds-check unit trainer controller chart e2e crds docs lock clean
+.PHONY: help venv demo test format format-check lint types imports crds-check scan unit trainer controller chart e2e crds docs lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,6 +61,9 @@ controller: venv ## The operator against a real control plane with pretended nod
 
 chart: venv ## The Helm chart
 	$(PYTEST) tests/chart
+
+scan: venv ## Security scanners over code, images, chart and attempts (.venv-scan; docs/security.md)
+	$(BIN)/python scripts/scan.py
 
 e2e: venv ## The whole of it on a whole cluster (root)
 	$(SUDO) $(PYTEST) tests/e2e

@@ -1,5 +1,5 @@
 """Fixtures that every tier may use: clusters that stand for the whole session, started by the first test that asks."""
 
-from tests.support.cluster import cluster, control_plane, control_plane_without_gangs
+from tests.support.cluster import cluster, control_plane, control_plane_without_gangs, machine_before
 
-__all__ = ["cluster", "control_plane", "control_plane_without_gangs"]
+__all__ = ["cluster", "control_plane", "control_plane_without_gangs", "machine_before"]

@@ -215,7 +215,7 @@ async def test_settling_goes_on_after_a_crash_between_account_and_record(bench):
     job, made, attempt = await opened(bench, **{"spec.budget.accountRef": {"name": "team-a"}})
     books = Books(bench.client, bench.versions, FakeClock(NOW))
     await books.settle(attempt.record, {Axis.COST: Decimal("0.02")})
-    seen = await bench.until(lambda each: each.settled_on_account, "the snapshot says so")
+    seen = await bench.until(lambda each: each.settled_on_account and len(each.pods) == 2, "the snapshot says so")
     assert seen.open
     action = SettleAttempt(job.metadata.name, attempt.name, seen.record, settled("0.02", NOW), Because("Settled"))
     await bench.attempts.settle(action, seen)

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 from tests.controller.conftest import new_namespace
-from tests.support.backends import Backend, ClusterBackend, MemoryBackend, bare, objects
+from tests.support.backends import Backend, ClusterBackend, MemoryBackend, bare, objects, settle
 from tests.support.starts import HELD, manifests, settled, start
 
 from farthing.api.amounts import Axis
@@ -102,7 +102,7 @@ async def test_settling_twice_bills_once(backend):
     (record,) = await backend.records()
     bill = SettleAttempt(action.job, action.attempt, record, settled("0.02", NOW), Because("Settled"))
     for _ in range(2):
-        await backend.attempts.settle(bill, bare(record))
+        await settle(backend, bill)
     account = await backend.account()
     assert account.status.holds == []
     assert account.status.settled.as_decimals()[Axis.COST] == Decimal("0.02")
@@ -114,12 +114,21 @@ async def test_the_next_attempt_follows_a_settled_one(backend):
     job, action, _ = await opened(backend)
     (record,) = await backend.records()
     bill = SettleAttempt(action.job, action.attempt, record, settled("0.02", NOW), Because("Settled"))
-    await backend.attempts.settle(bill, bare(record))
+    await settle(backend, bill)
     assert (await backend.job(job)).status.holds == []
     fresh = await backend.job(job)
     following = start(fresh, await backend.pool(), 2, NOW)
     await backend.attempts.open_attempt(following, fresh, manifests(following, fresh, await backend.pool(), NOW))
     assert sorted(each.spec.number for each in await backend.records()) == [1, 2]
+
+
+async def test_a_bill_is_not_made_on_a_cache_that_missed_the_job(backend):
+    await opened(backend)
+    (record,) = await backend.records()
+    bill = SettleAttempt(record.spec.job.name, record.spec.attempt, record, settled("0.02", NOW), Because("Settled"))
+    with pytest.raises(Conflict, match="behind"):
+        await backend.attempts.settle(bill, bare(record))
+    assert [each.status.phase for each in await backend.records()] == ["Open"]
 
 
 async def test_only_a_hold_without_a_record_is_released(backend):

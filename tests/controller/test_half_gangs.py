@@ -5,7 +5,10 @@ both. Where the scheduler knows gangs it places none; elsewhere it places one, a
 """
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 from tests.controller.conftest import SLOT, new_namespace
@@ -16,10 +19,12 @@ from tests.support.manifests import POOL, changed
 from tests.support.operating import operator
 from tests.support.waiting import until
 
+from farthing.api import BudgetedTrainingJob, SpendRecord
 from farthing.api.conditions import ConditionType, Reason, find
 from farthing.contract.names import LABEL_STAGE
 from farthing.kube import resources as of
 from farthing.kube.client import Client
+from farthing.local.cluster import LocalCluster
 from farthing.local.kwok import fake_gpu_nodes
 
 pytestmark = pytest.mark.controller
@@ -34,10 +39,21 @@ ALONE = {
 }
 
 
-@pytest.fixture(params=["furnished", "furnished_without_gangs"], ids=["native gangs", "suspended Jobs"])
-async def stage(request, tmp_path):
+@pytest.fixture
+async def with_gangs(furnished, tmp_path):
+    async with staged(furnished, tmp_path) as stage:
+        yield stage
+
+
+@pytest.fixture
+async def without_gangs(furnished_without_gangs, tmp_path):
+    async with staged(furnished_without_gangs, tmp_path) as stage:
+        yield stage
+
+
+@asynccontextmanager
+async def staged(made: LocalCluster, folder: Path) -> AsyncIterator[Stage]:
     """A namespace, and a pool of two nodes with one slot each, so that two accelerators are two pods."""
-    made = request.getfixturevalue(request.param)
     fake_gpu_nodes(made, 2, 1, SLOT, {"pool": "singles"}, name="single")
     fields = {"acceleratorsPerNode": 1, "minNodes": 2, "maxNodes": 2, "nodeSelector": {"pool": "singles"}}
     rate = {"flopsPerSecond": "5e10", "source": "written by hand"}
@@ -45,12 +61,16 @@ async def stage(request, tmp_path):
     made.apply(changed(singles, {"metadata": {"name": "singles", "labels": {"pool": "singles"}}}))
     async with await Client.connect(made.kubeconfig) as client:
         with new_namespace(made) as namespace:
-            yield Stage(made, client, namespace, tmp_path)
+            yield Stage(made, client, namespace, folder)
     made.kubectl("delete", "gpunodepool", "singles")
     made.kubectl("delete", "node", "single-0", "single-1")
 
 
-async def test_a_gang_of_which_one_pod_never_starts_is_ended_and_billed_as_waste(stage):
+async def too_late(stage: Stage) -> tuple[BudgetedTrainingJob, SpendRecord]:
+    """Play the job until its train attempt ran into the startup timeout, and delete it; how both stood at the end.
+
+    Every bill is held against the evidence.
+    """
     with Evidence(stage.made.kubeconfig, stage.namespace) as evidence, operator(stage.made, stage.folder):
         await stage.submit(
             **{
@@ -61,20 +81,13 @@ async def test_a_gang_of_which_one_pod_never_starts_is_ended_and_billed_as_waste
             }
         )
         await prepared(stage)
-        _, train = await stage.settled(2)
-        placed = sum(
-            bound(sighting.versions[-1]) for sighting in evidence.pods.values() if sighting.attempt == train.spec.attempt
-        )
-        if placed:
-            await half_a_gang(stage, train)
-        else:
-            assert train.status.outcome == "NeverStarted"
-            assert "didn't match pod anti-affinity rules" in train.status.message
-            assert train.status.charged.cost in (None, "0")
+        _, train, *_ = await stage.settled(2)
+        job = await until(lambda: told(stage, train.spec.attempt), "the job to tell of it")
         await stage.client.delete(of.TRAINING_JOBS.path(stage.namespace, "tiny"))
         await stage.nothing_left()
-        raw = await stage.client.list_items(of.RECORDS.path(stage.namespace))
-        await asyncio.to_thread(audit, evidence, [each for each in raw if each["status"]["phase"] == "Settled"])
+        records = await stage.client.list_items(of.RECORDS.path(stage.namespace))
+        await asyncio.to_thread(audit, evidence, records)
+    return job, train
 
 
 async def prepared(stage: Stage) -> None:
@@ -90,21 +103,39 @@ async def prepared(stage: Stage) -> None:
     await stage.end_pods(word(prepare.spec.attempt, "Prepare", "Prepared", **product))
 
 
-async def half_a_gang(stage, train):
-    """One pod held its accelerator for nothing until the timeout: on the bill, as start-up, and charged to backoffLimit."""
+async def told(stage: Stage, attempt: str) -> BudgetedTrainingJob | None:
+    """The job, once its status knows that the attempt is settled."""
+    job = await stage.job()
+    settled = [each.name for each in job.status.attempts if each.phase == "Settled"]
+    return job if attempt in settled else None
+
+
+async def test_half_a_gang_is_billed_as_waste_and_counts_as_a_failure(without_gangs):
+    job, train = await too_late(without_gangs)
+
     held = sum(interval.seconds for interval in train.status.intervals)
     assert train.status.outcome == "PodsReadyTimeout"
     assert train.status.message.startswith(f"not every pod was ready within {TIMEOUT_SECONDS} s")
     assert held >= TIMEOUT_SECONDS - 1
     assert Decimal(train.status.waste.startup) == held
     assert Decimal(train.status.charged.cost) > 0
-    job = await stage.reaches("Failed")
     failed = find(job.status.conditions, ConditionType.FAILED)
-    assert failed.reason == Reason.BACKOFF_LIMIT_EXCEEDED
+    assert (job.status.state, failed.reason) == ("Failed", Reason.BACKOFF_LIMIT_EXCEEDED)
     assert "not every pod was ready" in failed.message
-    ended = [entry for entry in job.status.decisions if entry.reason == Reason.PODS_READY_TIMEOUT]
-    assert "Unschedulable" in ended[-1].message
+    assert "Unschedulable" in why_ended(job)
 
 
-def bound(pod) -> bool:
-    return bool(pod["spec"].get("nodeName"))
+async def test_a_gang_that_is_placed_whole_or_not_at_all_costs_nothing_while_it_waits(with_gangs):
+    job, train = await too_late(with_gangs)
+
+    assert train.status.outcome == "NeverStarted"
+    assert "minCount (2) cannot be satisfied" in train.status.message
+    assert train.status.charged.cost == "0"
+    assert job.status.state != "Failed", "nobody failed: it waits on"
+    assert "not every pod" in why_ended(job)
+
+
+def why_ended(job: BudgetedTrainingJob) -> str:
+    """What the decision log says of the attempt's end."""
+    (entry,) = [entry for entry in job.status.decisions if entry.reason == Reason.PODS_READY_TIMEOUT]
+    return entry.message

@@ -18,8 +18,10 @@ PATIENCE = 900.0
 
 
 def pytest_collection_modifyitems(items):
-    """The tests that kill parts of the cluster come last: until then its operator and its images are left in peace."""
-    items.sort(key=lambda item: item.path.name == "test_local_cluster.py")
+    """The tests that kill parts of the cluster come last, those that take it away after them: until then its operator and its
+    images are left in peace."""
+    last = ("test_local_cluster.py", "test_leftovers.py")
+    items.sort(key=lambda item: last.index(item.path.name) if item.path.name in last else -1)
 
 
 @pytest.fixture(scope="session")

@@ -1,17 +1,18 @@
 """The chart's life: an upgrade under a running job, an uninstall that holds nothing up, and an install again."""
 
-import json
-
 import pytest
 from tests.e2e.conftest import PATIENCE
 from tests.e2e.test_lifecycle import named, training
+from tests.support.bills import audit
+from tests.support.evidence import Evidence
 
 from farthing.cli.demo import deploy
 from farthing.cli.demo.scenario import leftovers
 from farthing.cli.demo.setting import RELEASE, SYSTEM_NAMESPACE
 from farthing.cli.tables import finished
-from farthing.contract.names import FINALIZER_LEDGER, LABEL_ATTEMPT
-from farthing.kube.resources import PODS
+from farthing.contract.names import FINALIZER_LEDGER, LABEL_ATTEMPT, LABEL_JOB
+from farthing.kube.resources import PODS, RECORDS
+from farthing.local.shell import wait_until
 
 pytestmark = pytest.mark.e2e
 
@@ -38,18 +39,28 @@ def test_an_upgrade_leaves_running_jobs_alone(cluster, images, setting, api, sub
 
 
 def test_an_uninstall_lets_pods_go_and_keeps_jobs_and_bills(cluster, images, setting, api, submit, witness):
-    name = submit("urgent", named("through-uninstall"))
-    witness.until(training(name), "it to train", seconds=PATIENCE)
+    """What runs, runs on to its own end and stops there; the next operator makes its bill from what Kubernetes wrote down."""
+    with Evidence(cluster.kubeconfig, api.namespace) as evidence:
+        name = submit("urgent", named("through-uninstall"))
+        witness.until(training(name), "it to train", seconds=PATIENCE)
 
-    cluster.helm("uninstall", RELEASE, "--namespace", SYSTEM_NAMESPACE, "--wait", "--timeout", "180s")
-    held = [
-        pod
-        for pod in api.every(PODS, api.namespace, LABEL_ATTEMPT)
-        if FINALIZER_LEDGER in pod["metadata"].get("finalizers", ())
-    ]
-    kept = json.loads(cluster.kubectl("-n", api.namespace, "get", "btj", name, "-o", "json"))
-    assert held == []
-    assert kept["metadata"]["name"] == name
+        cluster.helm("uninstall", RELEASE, "--namespace", SYSTEM_NAMESPACE, "--wait", "--timeout", "180s")
+        assert [pod for pod in pods_of(api, name) if FINALIZER_LEDGER in pod["metadata"].get("finalizers", ())] == []
+        wait_until(lambda: all(map(is_over, pods_of(api, name))), "its pods to end by themselves", seconds=PATIENCE)
+        job = api.job(name)
+        assert [record.status.phase for record in api.records(job)] == ["Settled", "Open"], "prepared, and waiting for its bill"
+        assert pods_of(api, name), "they stand, with all that the bill is made from"
 
-    deploy.install_operator(cluster, setting, images["operator"], images["trainer"])
-    witness.until(lambda jobs: finished(jobs[name]) and not leftovers(api), "it to land", seconds=PATIENCE)
+        deploy.install_operator(cluster, setting, images["operator"], images["trainer"])
+        witness.until(lambda jobs: finished(jobs[name]) and not leftovers(api), "it to be settled", seconds=PATIENCE)
+        records = [each for each in api.every(RECORDS, api.namespace) if each["spec"]["job"]["uid"] == job.metadata.uid]
+        audit(evidence, records)
+        assert [record["status"]["outcome"] for record in records if record["spec"]["stage"] == "Train"] == ["Landed"]
+
+
+def pods_of(api, name):
+    return api.every(PODS, api.namespace, f"{LABEL_JOB}={name},{LABEL_ATTEMPT}")
+
+
+def is_over(pod):
+    return pod["status"]["phase"] in ("Succeeded", "Failed")

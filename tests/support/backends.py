@@ -1,6 +1,7 @@
 """Two clusters behind one face: a real API server and the simulator's memory. One suite holds for both, so that what the
 simulator proves is true of the cluster."""
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -8,12 +9,16 @@ from tests.support.manifests import ACCOUNT, JOB, POOL, changed
 
 from farthing.api import BudgetedTrainingJob, GPUNodePool, SpendRecord, TrainingBudget
 from farthing.clock import FakeClock
+from farthing.contract.names import LABEL_ATTEMPT
+from farthing.domain.decision import SettleAttempt
 from farthing.domain.snapshot import Attempt
 from farthing.engine.manifests import Manifests
+from farthing.errors import Conflict
 from farthing.kube import resources as of
 from farthing.kube.attempts import ClusterAttempts
 from farthing.kube.books import Books, JobVersions
 from farthing.kube.client import Client
+from farthing.kube.facts import job_facts, pod_facts
 from farthing.kube.operator_key import OperatorKey
 from farthing.kube.recorder import ClusterRecorder
 from farthing.kube.resources import resource_of
@@ -39,6 +44,8 @@ class Backend(Protocol):
 
     async def records(self) -> list[SpendRecord]: ...
 
+    async def seen(self, record: SpendRecord) -> Attempt: ...
+
     async def kinds(self, made: Manifests) -> set[str]: ...
 
     async def pool(self) -> GPUNodePool: ...
@@ -49,6 +56,13 @@ class Backend(Protocol):
 def bare(record: SpendRecord) -> Attempt:
     """An attempt of which only its record was seen."""
     return Attempt(record=record)
+
+
+async def settle(backend: Backend, bill: SettleAttempt) -> None:
+    """Settle on evidence as new as the API server's; while it changes under our hands, on the next one."""
+    while True:
+        with suppress(Conflict):
+            return await backend.attempts.settle(bill, await backend.seen(bill.record))
 
 
 @dataclass
@@ -85,6 +99,12 @@ class ClusterBackend:
 
     async def records(self) -> list[SpendRecord]:
         return [SpendRecord.model_validate(each) for each in await self.client.list_items(of.RECORDS.path(self.namespace))]
+
+    async def seen(self, record: SpendRecord) -> Attempt:
+        name = record.spec.attempt
+        job = await self.client.get(of.JOBS.path(self.namespace, name))
+        pods = await self.client.list_items(of.PODS.path(self.namespace), selector=f"{LABEL_ATTEMPT}={name}")
+        return Attempt(record=record, job=job and job_facts(job), pods=tuple(pod_facts(pod) for pod in pods))
 
     async def kinds(self, made: Manifests) -> set[str]:
         return {each["kind"] for each in objects(made) if await self.client.get(resource_of(each).of(each)) is not None}
@@ -125,6 +145,10 @@ class MemoryBackend:
 
     async def records(self) -> list[SpendRecord]:
         return list(self.cluster.records.values())
+
+    async def seen(self, record: SpendRecord) -> Attempt:
+        gang = self.cluster.gangs.get(f"default/{record.spec.attempt}")
+        return Attempt(record=record) if gang is None else Attempt(record=record, job=gang.job, pods=tuple(gang.pods))
 
     async def kinds(self, made: Manifests) -> set[str]:
         name = made.job["metadata"]["name"]

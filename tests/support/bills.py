@@ -135,6 +135,9 @@ def _check_every_second_once(evidence: Evidence, records: Sequence[Item], bills:
         assert not bill.unpaid, f"{name} cost {float(bill.unpaid)} more than was held"
         for pod in (sighting.versions[-1] for sighting in _of(evidence.pods, name)):
             assert all(bill.start <= time for time in _bind_times(pod)), f"{pod['metadata']['name']} held before its bill"
+    uids = {record["spec"]["job"]["uid"] for record in records}
+    unbilled = {each.attempt for each in evidence.pods.values() if each.job_uid in uids} - set(bills)
+    assert not unbilled, f"pods without a record: {unbilled}"
     times = sorted((bill.start, bill.end) for bill in bills.values() if bill.seconds)
     assert all(end <= start for (_, end), (start, _) in pairwise(times)), f"billed twice: {times}"
 

@@ -13,7 +13,7 @@ from typing import Any, Self
 
 from tests.support.waiting import until
 
-from farthing.contract.names import LABEL_ATTEMPT
+from farthing.contract.names import LABEL_ATTEMPT, LABEL_JOB_UID
 from farthing.errors import Unreachable
 from farthing.kube.client import Client, Gone
 from farthing.kube.resources import JOBS, PODS, Resource
@@ -33,6 +33,11 @@ class Sighting:
     def attempt(self) -> str:
         """Name of the attempt that it belongs to."""
         return str(self.versions[-1]["metadata"]["labels"][LABEL_ATTEMPT])
+
+    @property
+    def job_uid(self) -> str:
+        """UID of the training job that it belongs to."""
+        return str(self.versions[-1]["metadata"]["labels"][LABEL_JOB_UID])
 
     @property
     def version(self) -> int:

@@ -104,20 +104,25 @@ class FaultProxy:
     def __init__(self, server: str, tls: Any, view: View) -> None:
         self.view = view
         self.log = Log()
-        self.deadly: Deadly = lambda write, status: False
-        """Whether the operator dies now."""
         self.kill: Callable[[], None] = lambda: None
         """Ends the operator at once."""
         self.killed: list[tuple[Write, Moment]] = []
         self.detained: Callable[[Write], asyncio.Event | None] = lambda write: None
         """What a write waits for before it goes on, as if it were long under way."""
-        self.answers = Answers()
-        self.lists = Lists()
-        self.streams = Streams()
         self._server = server
         self._tls = tls
         self._changed = 0
+        self._under_way: set[asyncio.Future[web.Response]] = set()
         self._session: aiohttp.ClientSession
+        self.mend()
+
+    def mend(self) -> None:
+        """No fault from now on."""
+        self.deadly: Deadly = lambda write, status: False
+        """Whether the operator dies now."""
+        self.answers = Answers()
+        self.lists = Lists()
+        self.streams = Streams()
 
     def new_process(self) -> None:
         """Another operator starts behind the proxy."""
@@ -138,6 +143,7 @@ class FaultProxy:
                 yield _kubeconfig(folder / f"{name}.kubeconfig", f"http://127.0.0.1:{port}")
             finally:
                 await runner.cleanup()
+                await asyncio.gather(*self._under_way)
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         query = self.view.narrowed(request.path, dict(request.query)) if request.method == "GET" else dict(request.query)
@@ -183,7 +189,13 @@ class FaultProxy:
         fault = self.answers.fault_of(request.method)
         if fault is not None and not fault.done:
             return await self._fail(request, fault)
-        answer = await asyncio.shield(asyncio.ensure_future(self._forward(request, query, body, write)))
+        forwarding = asyncio.ensure_future(self._forward(request, query, body, write))
+        if write is not None:
+            # What has got this far arrives, whatever becomes of its sender.
+            self._under_way.add(forwarding)
+            forwarding.add_done_callback(self._under_way.discard)
+            await asyncio.shield(forwarding)
+        answer = await forwarding
         if fault is not None:
             return await self._fail(request, fault)
         if request.method == "GET" and "limit" in query:
@@ -211,8 +223,8 @@ class FaultProxy:
             self._server + request.path, params=query, headers=_headers(request.headers), timeout=timeout
         ) as upstream:
             answer = web.StreamResponse(status=upstream.status, headers=_headers(upstream.headers))
-            await answer.prepare(request)
             try:
+                await answer.prepare(request)
                 async for line in self.streams.broken(lines(upstream.content), upstream.ok):
                     await answer.write(line + b"\n")
             except ConnectionResetError:

@@ -44,7 +44,7 @@ class Caller:
 def control_port(token_file: Path | None) -> Iterator[Caller]:
     """The port of a run with this token, or with none."""
     lease = Lease(End(seconds=50), End(seconds=100), End())
-    run = RunState(Progress(attempt="a-1", stage="Train", phase="Starting", started="t"), lease)
+    run = RunState(Progress(attempt="a-1", stage="Train", phase="Starting", started="2026-11-24T12:00:00Z"), lease)
     config = ControlConfig(port=0, token_file=str(token_file) if token_file else None)
     server = ControlServer(config, run, bytes).start()
     try:

@@ -33,7 +33,8 @@ def header(step: int, *, trunk: bool = False, job: str = JOB) -> Manifest:
     """The manifest of a checkpoint as the loop hands it to a save."""
     return Manifest(
         job_uid=job, attempt="saver-abcde-1", step=step, tokens=step * 10, next_sample=step * 4, seed=0, signature={},
-        trunk=trunk, data_digest="data", tokenizer_digest="tokenizer", flops=0.0, duration_seconds=0.0, created=created_now(), files=(),
+        trunk=trunk, data_digest="data", tokenizer_digest="tokenizer", flops=0.0, duration_seconds=0.0,
+        created=created_now(), files=(),
     )  # fmt: skip
 
 

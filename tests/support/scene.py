@@ -82,13 +82,26 @@ class Scene:
         """Further objects of the namespace."""
         self.cluster.kubectl("-n", self.api.namespace, "apply", "-f", "-", text=json.dumps(_listed(manifests)))
 
-    def until(self, condition: Callable[[], Any], what: str) -> Any:
+    def until(self, condition: Callable[[], Any], what: str, seconds: float = PATIENCE) -> Any:
         """The first true answer of `condition`; AssertionError that names `what` when there is none in time."""
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + seconds
         while not (seen := condition()):
-            assert time.monotonic() < deadline, f"not within {PATIENCE} s: {what}; {self._told()}"
+            assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
             time.sleep(POLL_SECONDS)
         return seen
+
+    def until_its_gang_is_gone(self, record: Manifest) -> None:
+        """Wait until no worker runs on this machine, whoever may know of it; AssertionError once the hard end has passed."""
+        self.until(lambda: workers() == [], "the gang to be gone", seconds=record["spec"]["ends"]["hard"])
+
+    def until_every_gang_is_gone(self, *records: Manifest) -> None:
+        """Wait until no worker runs on this machine, whoever may know of it; AssertionError where the hard ends have passed."""
+        latest = max(record["spec"]["ends"]["hard"] for record in records)
+        self.until(lambda: workers() == [], "every gang to be gone", seconds=latest)
+
+    def started(self, name: str) -> bool:
+        """Whether a train attempt of the job runs, as far as the API server knows."""
+        return any(pod.get("status", {}).get("phase") == "Running" for pod in self.pods(name))
 
     def pods(self, name: str) -> list[Manifest]:
         """The pods of a job's train attempts."""
@@ -135,9 +148,6 @@ class Scene:
 
     def _all_settled(self, name: str) -> bool:
         return all(map(settled, self.records(name)))
-
-    def _told(self) -> str:
-        return "; ".join(f"{job.metadata.name}: {job.status.state}" for job in self.api.jobs(self.api.namespace))
 
 
 def settled(record: Manifest) -> bool:

@@ -1,19 +1,20 @@
-"""When operators die, and what a life under such a fault comes to."""
+"""When operators die, and what a life under a fault comes to."""
 
 from dataclasses import dataclass
+from typing import Protocol
 
-from tests.controller.faults.life import End, live, script
+from tests.controller.faults.life import End, Life, script
 from tests.controller.faults.played import Troupe
 from tests.controller.faults.room import Room
-from tests.support.faultproxy import DONE, Moment, Write
+from tests.support.faultproxy import DONE, FaultProxy, Moment, Write
 
 
 @dataclass(frozen=True)
-class Never:
-    """An unharmed life."""
+class Unharmed:
+    """No fault at all."""
 
-    def deadly(self, write: Write, status: int | None) -> bool:
-        return False
+    def lay(self, proxy: FaultProxy) -> None:
+        """Leave the way as it is."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,11 @@ class Once:
     number: int
     moment: Moment
 
-    def deadly(self, write: Write, status: int | None) -> bool:
+    def lay(self, proxy: FaultProxy) -> None:
+        """Lie in wait for it."""
+        proxy.deadly = self._deadly
+
+    def _deadly(self, write: Write, status: int | None) -> bool:
         return write.number == self.number and (status is None) == (self.moment == "before")
 
 
@@ -33,33 +38,43 @@ class Always:
 
     moment: Moment
 
-    def deadly(self, write: Write, status: int | None) -> bool:
+    def lay(self, proxy: FaultProxy) -> None:
+        """Lie in wait for every one."""
+        proxy.deadly = self._deadly
+
+    def _deadly(self, write: Write, status: int | None) -> bool:
         if self.moment == "before":
             return status is None and write.changed_before > 0
         return status in DONE
 
 
-Death = Never | Once | Always
+class Fault(Protocol):
+    """Something that is wrong between an operator and the API server."""
+
+    def lay(self, proxy: FaultProxy) -> None: ...
 
 
 @dataclass(frozen=True)
 class Lived:
-    """A life and its deaths."""
+    """What became of a life."""
 
     end: End
     writes: int
     kinds: frozenset[str]
+    """Verb and resource of every write."""
     deaths: tuple[Write, ...]
 
 
-async def lived(room: Room, death: Death) -> Lived:
-    """A life under this fault; the last operator comes to rest."""
+async def lived(room: Room, fault: Fault) -> Lived:
+    """A life under this fault. Then the way to the API server is mended, and the operator must come to rest."""
     async with (
         room.stage() as stage,
         Troupe(room.client, stage.namespace, script).playing() as troupe,
-        stage.operator() as kept,
+        stage.operator(prepare=fault.lay) as kept,
     ):
-        kept.proxy.deadly = death.deadly
-        end = await live(stage, troupe, kept)
-        log = kept.proxy.log
-        return Lived(end, len(log.answers), frozenset(log.kinds()), tuple(write for write, _ in kept.proxy.killed))
+        end = await Life(stage, troupe).live()
+        log, deaths = kept.proxy.log, tuple(write for write, _ in kept.proxy.killed)
+        result = Lived(end, len(log.answers), frozenset(log.kinds()), deaths)
+        kept.proxy.mend()
+        await kept.rests()
+        return result

@@ -3,9 +3,8 @@
 from dataclasses import dataclass, field
 
 import pytest
-from tests.controller.faults.deaths import Lived, Never, lived
-from tests.controller.faults.life import check_end, live, script
-from tests.controller.faults.played import Troupe
+from tests.controller.faults.deaths import lived
+from tests.controller.faults.life import wanted
 from tests.controller.faults.room import Room
 from tests.support import faultproxy_answers as faults
 from tests.support.faultproxy import DONE, FaultProxy, Write
@@ -14,12 +13,10 @@ from tests.support.faultproxy_streams import Streams
 
 pytestmark = pytest.mark.controller
 
-NONE: tuple = ()
-
 
 @dataclass
 class Trouble:
-    """What is wrong with the way to the API server. `most_writes`: the operator dies with every one so many."""
+    """What is wrong with the way to the API server. `dies_every`: the operator dies with one write in so many."""
 
     name: str
     streams: Streams = field(default_factory=Streams)
@@ -64,22 +61,6 @@ def answer_troubles() -> list[Trouble]:
     ]
 
 
-async def troubled(room: Room, trouble: Trouble) -> Lived:
-    """A life over a broken way; once that is mended, the operator comes to rest."""
-    async with (
-        room.stage() as stage,
-        Troupe(room.client, stage.namespace, script).playing() as troupe,
-        stage.operator(prepare=trouble.lay) as kept,
-    ):
-        end = await live(stage, troupe)
-        Trouble("none").lay(kept.proxy)
-        await kept.rests()
-        print(f"{trouble}: {trouble.count} faults, {len(kept.proxy.log.answers)} writes, {kept.starts} starts")
-        assert trouble.count > 0
-        log = kept.proxy.log
-        return Lived(end, len(log.answers), frozenset(log.kinds()), tuple(write for write, _ in kept.proxy.killed))
-
-
 async def test_broken_watches(rooms):
     await same_end(rooms, watch_troubles())
 
@@ -94,7 +75,10 @@ async def test_stale_lists(rooms):
 
 
 async def same_end(rooms, troubles: list[Trouble]) -> None:
-    (unharmed,) = await rooms.each([Never()], lived)
-    check_end(unharmed.end)
-    for trouble, each in zip(troubles, await rooms.each(troubles, troubled), strict=True):
-        assert each.end == unharmed.end, str(trouble)
+    async def same(room: Room, trouble: Trouble) -> None:
+        each = await lived(room, trouble)
+        print(f"{trouble}: {trouble.count} faults, {len(each.deaths)} deaths, {each.writes} writes")
+        assert trouble.count > 0
+        assert each.end == wanted()
+
+    await rooms.each(troubles, same)

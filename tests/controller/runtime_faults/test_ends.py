@@ -32,7 +32,8 @@ async def ends_with(bench: Bench, exit_code: int, reason: str, message: str = ""
     await bench.client.patch(of.PODS.of(pod, "status"), {"status": ended(pod, said, exit_code)})
 
     async def settled() -> SpendRecord | None:
-        return next((each for each in await bench.records() if each.metadata.name == record.metadata.name and each.status.outcome), None)
+        newest = {each.metadata.name: each for each in await bench.records()}[record.metadata.name]
+        return newest if newest.status.outcome else None
 
     bill: SpendRecord = await until(settled, "the bill is settled")
     return bill
@@ -45,8 +46,8 @@ async def patch_pod(bench: Bench, status: dict[str, Any]) -> None:
 BAD_INPUT = [
     "data.train.uri: 'file:///data/*.py' cannot be used: it names no file; check the path and the pattern",
     "data.train.uri: 'file:///data/*.py' cannot be used: all its files are empty; give it some text",
-    "model.config.vocab_size: 300 cannot be used: the tokenizer has 400 tokens; raise it, or lower data.tokenizer.vocabularySize",
-    "data.validationFraction: 0.01 cannot be used: only 3 validation tokens, one sequence needs 257; raise it or give data.validation",
+    "model.config.vocab_size: 300 cannot be used: the tokenizer has 400 tokens; lower data.tokenizer.vocabularySize",
+    "data.validationFraction: 0.01 cannot be used: only 3 validation tokens; raise it or give data.validation",
 ]
 
 

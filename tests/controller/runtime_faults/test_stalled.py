@@ -133,7 +133,8 @@ FAULTS: dict[str, Fault] = {
         spec_becomes(compute={"accelerators": {"min": 1, "max": 2}}),
     ),
     "no claim of that name": Fault(
-        kept_in("missing"), Reason.STORAGE_NOT_FOUND, ("checkpoint.storage.persistentVolumeClaim.claimName", "missing", "create it"),
+        kept_in("missing"), Reason.STORAGE_NOT_FOUND,
+        ("checkpoint.storage.persistentVolumeClaim.claimName", "missing", "create it"),
         there_is(claim("missing")),
     ),
     "a claim of a storage class that is missing": Fault(
@@ -150,7 +151,8 @@ FAULTS: dict[str, Fault] = {
         there_is(PRIORITY),
     ),
     "no account of that name": Fault(
-        {"spec.budget.accountRef": {"name": "team-a"}}, Reason.ACCOUNT_NOT_FOUND, ("budget.accountRef.name", "team-a", "create it"),
+        {"spec.budget.accountRef": {"name": "team-a"}}, Reason.ACCOUNT_NOT_FOUND,
+        ("budget.accountRef.name", "team-a", "create it"),
         there_is(OWN_ACCOUNT),
     ),
     "an account in another currency": Fault(
@@ -162,12 +164,17 @@ FAULTS: dict[str, Fault] = {
         {"spec.budget": {"limits": {"energy": "5"}}}, Reason.UNMETERED_AXIS, ("budget.limits.energy", "use cost"),
         spec_becomes(budget={"limits": {"energy": None, "cost": "5"}, "currency": "USD"}),
     ),
+    "an account with a limit that nothing can meter": Fault(
+        {"spec.budget.accountRef": {"name": "team-a"}}, Reason.UNMETERED_AXIS, ("account team-a: spec.limits.energy",),
+        there_is(changed(OWN_ACCOUNT, {"spec.limits.energy": None})), (changed(OWN_ACCOUNT, {"spec.limits.energy": "5"}),),
+    ),
     "a preset that the catalogue lacks": Fault(
         {"spec.model.preset": "llama-9000"}, Reason.UNKNOWN_PRESET, ("spec.model.preset", "llama-9000", "use one of"),
         spec_becomes(model={"preset": "llama-1m"}),
     ),
     "a model that the trainer cannot build": Fault(
-        {"spec.model": {"config": {"model_type": "gpt2"}}}, Reason.INVALID_SPEC, ("spec.model.config", "gpt2", "use one of llama"),
+        {"spec.model": {"config": {"model_type": "gpt2"}}}, Reason.INVALID_SPEC,
+        ("spec.model.config", "gpt2", "use one of llama"),
         spec_becomes(model={"config": None, "preset": "llama-1m"}),
     ),
     "weights without their config": Fault(

@@ -57,7 +57,7 @@ class Life(Stage):
             own = [pod for pod in pods if pod["metadata"]["labels"]["farthing.dev/job"] == name]
             return bills[-1] if bills and bills[-1].spec.number == number and len(own) == bills[-1].spec.pods else None
 
-        return await until(look, f"attempt {number} of {name} runs", seconds=120)
+        return await until(look, f"attempt {number} of {name} runs", seconds=300)
 
     async def prepare(self, name: str) -> None:
         """See a job's first attempt through."""
