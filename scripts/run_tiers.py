@@ -3,6 +3,7 @@
 The Kubernetes binaries are built beside the tiers that need none of them, so that a cold run does not wait for them twice.
 """
 
+import json
 import subprocess
 import sys
 import time
@@ -22,6 +23,12 @@ TESTS = {
     "e2e": ("tests/e2e",),
 }
 """Folders by tier, in order."""
+
+PURE = (
+    "units", "clock", "errors", "settings", "api", "contract", "domain", "catalog", "planner", "ledger", "scheduler", "engine",
+)  # fmt: skip
+"""Packages that hold the promises: the unit tier has to take this share of their branches."""
+LEAST_BRANCHES = 0.95
 
 NEEDS_BINARIES = ("controller", "chart", "e2e")
 
@@ -50,6 +57,8 @@ def main() -> int:
             _wait(builder)
             builder = None
         verdicts.append(_tests(tier))
+        if tier == "unit":
+            verdicts.append(_coverage(LOGS / "coverage.json"))
     verdicts += [_static(tier) for tier in LAST]
     return _total(verdicts, time.monotonic() - began)
 
@@ -79,11 +88,36 @@ def _tests(tier: str) -> Verdict:
     _say(tier)
     report = LOGS / f"{tier}.xml"
     report.unlink(missing_ok=True)
-    command = [_program("pytest"), "-q", "--durations=5", f"--junitxml={report}", *TESTS[tier]]
+    command = [_program("pytest"), "-q", "--durations=5", f"--junitxml={report}", *_measuring(tier), *TESTS[tier]]
     began = time.monotonic()
     code = subprocess.run(command, cwd=ROOT, check=False).returncode
     tests, failed = _counts(report)
     return Verdict(tier, tests, failed or int(code != 0), time.monotonic() - began)
+
+
+def _measuring(tier: str) -> list[str]:
+    """What makes the unit tier write down which branches of the pure packages it takes."""
+    if tier != "unit":
+        return []
+    report = LOGS / "coverage.json"
+    report.unlink(missing_ok=True)
+    return ["--cov-branch", f"--cov-report=json:{report}", *(f"--cov=farthing.{package}" for package in PURE)]
+
+
+def _coverage(report: Path) -> Verdict:
+    """The share of branches that were taken, of all pure packages together; the worst files are named where it is too low."""
+    if not report.is_file():
+        _say("branches: the unit tier left no report")
+        return Verdict("branches", 1, 1, 0)
+    measured = json.loads(report.read_text())
+    total = measured["totals"]
+    share = total["covered_branches"] / total["num_branches"]
+    _say(f"branches of the pure packages: {total['covered_branches']} of {total['num_branches']} taken, {share:.1%}")
+    missing = {name: file["summary"]["missing_branches"] for name, file in measured["files"].items()}
+    if share < LEAST_BRANCHES:
+        for name in sorted(missing, key=missing.__getitem__, reverse=True)[:10]:
+            _say(f"  {missing[name]:4} missing in {name}", plain=True)
+    return Verdict("branches", 1, int(share < LEAST_BRANCHES), 0)
 
 
 def _counts(report: Path) -> tuple[int, int]:

@@ -122,6 +122,7 @@ async def test_half_a_gang_is_billed_as_waste_and_counts_as_a_failure(without_ga
     failed = find(job.status.conditions, ConditionType.FAILED)
     assert (job.status.state, failed.reason) == ("Failed", Reason.BACKOFF_LIMIT_EXCEEDED)
     assert "not every pod was ready" in failed.message
+    assert "Unschedulable" in failed.message, "whoever reads the condition knows what to mend"
     assert "Unschedulable" in why_ended(job)
 
 

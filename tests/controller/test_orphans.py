@@ -103,6 +103,26 @@ async def test_a_job_deleted_while_the_operator_is_dead_is_settled_by_the_next_o
         await audited(stage, evidence)
 
 
+async def test_orphans_that_ended_by_themselves_are_billed_and_removed(stage):
+    """Nobody owns them and nobody deleted them: terminal pods would stand for ever."""
+    with Evidence(stage.made.kubeconfig, stage.namespace) as evidence:
+        await stage.submit()
+        with operator(stage.made, stage.folder) as first:
+            await runs(stage)
+            first.end(signal.SIGKILL)
+        for kind in ("btj", "jobs"):
+            delete(stage, kind, "--all", "--cascade=orphan")
+        await pods_are(
+            stage, lambda pods: not any(pod["metadata"].get("ownerReferences") for pod in pods), "pods without owner"
+        )
+        await stage.end_pods({}, exit_code=143)
+
+        with operator(stage.made, stage.folder):
+            await stage.settled(1)
+            await stage.nothing_left()
+        await audited(stage, evidence)
+
+
 async def test_pods_whose_job_was_deleted_without_them_are_ended(stage):
     """The user takes an attempt's Job away and leaves its pods: nothing but their own deadlines would end them. The operator
     has the chart's rights and no more."""

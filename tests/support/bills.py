@@ -5,7 +5,7 @@ spend record says must be what this fold says, to the second and to the milliont
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
@@ -19,6 +19,7 @@ Item = Mapping[str, Any]
 
 SECOND = timedelta(seconds=1)
 MILLION = 10**6
+LOST_EXIT_CODE = 255
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,8 @@ class Bill:
     accelerator_hours: Fraction
     overrun: int = 0
     """Seconds that its containers ran past the hard end."""
+    outlived: tuple[str, ...] = ()
+    """Pods that ran on although the bill ended there: seen alive after it was settled, or with a later end."""
     unpaid: Fraction = Fraction(0)
     """Money that they cost beyond what was held: the pool's loss."""
 
@@ -94,6 +97,7 @@ def make_bill(evidence: Evidence, record: Item) -> Bill:
         cost=cost,
         accelerator_hours=min(_up(Fraction(accelerators * seconds, 3600)), _held(record, "acceleratorHours")),
         overrun=round((ran_until - end).total_seconds()),
+        outlived=tuple(_outlived(evidence, record, end)),
         unpaid=rent - cost,
     )
 
@@ -132,14 +136,35 @@ def _check_every_second_once(evidence: Evidence, records: Sequence[Item], bills:
         assert names[name] == 1, f"{name} has {names[name]} records"
         assert jobs[name] <= 1, f"{name} ran {jobs[name]} times"
         assert not bill.overrun, f"{name} ran {bill.overrun} s past its hard end"
+        assert not bill.outlived, f"{bill.outlived} ran on after the bill of {name} had ended at its hard end"
         assert not bill.unpaid, f"{name} cost {float(bill.unpaid)} more than was held"
-        for pod in (sighting.versions[-1] for sighting in _of(evidence.pods, name)):
+        for pod in _newest(_of(evidence.pods, name)):
             assert all(bill.start <= time for time in _bind_times(pod)), f"{pod['metadata']['name']} held before its bill"
     uids = {record["spec"]["job"]["uid"] for record in records}
     unbilled = {each.attempt for each in evidence.pods.values() if each.job_uid in uids} - set(bills)
     assert not unbilled, f"pods without a record: {unbilled}"
     times = sorted((bill.start, bill.end) for bill in bills.values() if bill.seconds)
     assert all(end <= start for (_, end), (start, _) in pairwise(times)), f"billed twice: {times}"
+
+
+def _outlived(evidence: Evidence, record: Item, end: datetime) -> Iterator[str]:
+    """Names of bound pods whose newest version says that they ran past `end`; a node that was lost knows no better."""
+    for sighting in _of(evidence.pods, record["spec"]["attempt"]):
+        pod = sighting.versions[-1]
+        finished = _pod_end(pod)
+        runs_on = sighting.gone_at is None if finished is None else finished > end and not _lost(pod)
+        if _bind_times(pod) and runs_on:
+            yield pod["metadata"]["name"]
+
+
+def _lost(pod: Item) -> bool:
+    """Whether its node came back and reported its own return."""
+    states = ((each.get("state") or {}).get("terminated") or {} for each in pod["status"].get("containerStatuses") or ())
+    return any(state.get("exitCode") == LOST_EXIT_CODE for state in states)
+
+
+def _newest(sightings: Iterable[Sighting]) -> list[Item]:
+    return [sighting.versions[-1] for sighting in sightings]
 
 
 def _check_price(name: str, record: Item, piece: Item, bill: Bill) -> None:

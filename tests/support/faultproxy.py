@@ -68,6 +68,8 @@ class Write:
 
     number: int
     """Counted over a whole life, from 1."""
+    process: int
+    """Which operator behind this proxy wrote it, from 1."""
     changed_before: int
     """How many writes of this process have changed something before it."""
     verb: str
@@ -111,6 +113,7 @@ class FaultProxy:
         """What a write waits for before it goes on, as if it were long under way."""
         self._server = server
         self._tls = tls
+        self._process = 0
         self._changed = 0
         self._under_way: set[asyncio.Future[web.Response]] = set()
         self._session: aiohttp.ClientSession
@@ -126,6 +129,7 @@ class FaultProxy:
 
     def new_process(self) -> None:
         """Another operator starts behind the proxy."""
+        self._process += 1
         self._changed = 0
 
     @asynccontextmanager
@@ -161,7 +165,7 @@ class FaultProxy:
             return None
         resource = "/".join(part for part in (match["plural"], match["subresource"]) if part)
         name = match["name"] or json.loads(body)["metadata"]["name"]
-        write = Write(len(self.log.answers) + 1, self._changed, request.method, resource, name)
+        write = Write(len(self.log.answers) + 1, self._process, self._changed, request.method, resource, name)
         self.log.answers.append((write, 0))
         return write
 

@@ -64,11 +64,11 @@ class Operators:
                 self.take_over()
             return None
 
-    def run(self, cycles: int, period: float = PERIOD) -> None:
-        """So many passes, with time in between."""
+    def run(self, cycles: int, period: float = PERIOD, step: float = 1.0) -> None:
+        """So many passes, with time in between, which passes `step` seconds at once."""
         for _ in range(cycles):
             self.cycle()
-            self.cluster.advance(period)
+            self.cluster.advance(period, step)
 
     def settle_down(self, most: int = 40) -> None:
         """Passes at one moment until one does nothing, and one more, which has to write nothing. Fails where they never end."""

@@ -70,18 +70,24 @@ class Promises:
     def _truth(self, uid: str, limits: dict[Axis, Decimal]) -> None:
         """Accelerator-seconds and tokens as they really were; one attempt alive at a time."""
         gangs = list(self._gangs_of(uid))
-        seconds = sum((Decimal(_accelerators(gang) * gang.held_seconds) for gang in gangs), ZERO)
+        seconds = sum((Decimal(_accelerators(gang) * self._held(gang)) for gang in gangs), ZERO)
         if Axis.ACCELERATOR_HOURS in limits:
             assert seconds <= limits[Axis.ACCELERATOR_HOURS] * 3600
         if Axis.TOKENS in limits:
             assert all(gang.trainer.tokens <= limits[Axis.TOKENS] for gang in gangs if gang.trainer and gang.behaviour.obeys)
-        alive = [gang for gang in gangs if gang.bound_at is not None and gang.really_alive and not gang.bare]
+        alive = [gang for gang in gangs if gang.bound_at is not None and gang.really_alive]
         assert len(alive) <= 1, f"two attempts of one job live: {[gang.manifest['metadata']['name'] for gang in alive]}"
 
+    def _held(self, gang: Gang) -> float:
+        """Seconds that the job answers for: pods that never ran, on a node out of sight, are the pool's after the hard end."""
+        record = self.cluster.records[f"default/{gang.config.job.attempt}"]
+        return gang.held_seconds if gang.trainer is not None else min(gang.held_seconds, record.spec.ends.hard)
+
     def _gangs_of(self, uid: str) -> Iterator[Gang]:
+        """Those that could run: a Job made too late by a leader that woke starts nothing, and goes with the next cycle."""
         for key, gangs in self.cluster.history.items():
             if key not in self.beyond:
-                yield from (gang for gang in gangs if gang.config.job.uid == uid)
+                yield from (gang for gang in gangs if gang.config.job.uid == uid and not gang.bare)
 
     def _accounts(self) -> None:
         """settled + held ≤ limit on every axis; what is settled never falls; an open bill's hold stands."""
@@ -135,7 +141,7 @@ class Promises:
             assert len(ran) <= 1 or key in self.beyond, f"{key} ran twice"
             record = self.cluster.records[key]
             for gang in ran:
-                if gang.really_alive and key not in self.beyond:
+                if gang.trainer is not None and gang.really_alive and key not in self.beyond:
                     assert gang.bound_at is not None
                     assert now <= gang.bound_at + timedelta(seconds=record.spec.ends.hard), f"{key} outlived its hard end"
         for uid in self.jobs:

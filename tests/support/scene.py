@@ -90,10 +90,6 @@ class Scene:
             time.sleep(POLL_SECONDS)
         return seen
 
-    def until_its_gang_is_gone(self, record: Manifest) -> None:
-        """Wait until no worker runs on this machine, whoever may know of it; AssertionError once the hard end has passed."""
-        self.until(lambda: workers() == [], "the gang to be gone", seconds=record["spec"]["ends"]["hard"])
-
     def until_every_gang_is_gone(self, *records: Manifest) -> None:
         """Wait until no worker runs on this machine, whoever may know of it; AssertionError where the hard ends have passed."""
         latest = max(record["spec"]["ends"]["hard"] for record in records)

@@ -36,12 +36,17 @@ def test_a_rank_killed_in_a_save_costs_at_most_one_interval(home: Home, death: s
     assert not list((home.path / "checkpoints").glob("*.tmp.*"))
 
 
-def test_what_a_raised_budget_trained_anew_survives_a_kill(home: Home):
-    """The checkpoints of the landing that was given up are newer by name; they neither win nor take the new one's place."""
+@pytest.mark.parametrize("told", ["Newest", "Trunk"])
+def test_what_a_raised_budget_trained_anew_survives_a_kill(home: Home, told: str):
+    """The checkpoints of the landing that was given up are newer by name; they neither win nor take the new one's place.
+
+    An operator that did not hear of the new one tells the next attempt once more to go back to the trunk.
+    """
     config = home.config(tokens=20 * TOKENS_PER_STEP, checkpoint={"keep": 1})
     landed = outlive(home.path, config, code=0)
     assert [(m.step, m.trunk) for m in landed.manifests()] == [(16, True), (20, False)]
-    config = next_attempt(config, lease={"budgetEnd": {"tokens": 40 * TOKENS_PER_STEP}})
+    more = {"lease": {"budgetEnd": {"tokens": 40 * TOKENS_PER_STEP}}, "checkpoint": {"resume": told}}
+    config = next_attempt(config, **more)
     faults = [SaveEvery(3), EveryBeat(), Interrupt(signal.SIGKILL, 20)]
     raised = outlive(home.path, config, inside=faults, code=75)
     assert [(m.step, m.trunk) for m in raised.manifests()] == [(16, True), (18, False)]

@@ -31,8 +31,8 @@ u = 6e-8 and independently: √1060 · u = 2e-6 a step, and 15 steps add up at w
 """
 MASKS_TOLERANCE = 1e-2
 """Relative, where dropout draws other masks too, since they derive from step, micro-batch and rank. At p = 0.1 a mask moves an
-element of an adapter's output by √(p/(1−p)), a third of itself, and the whole adapter moves the loss by 3 % in these few steps.
-Measured: MEASURED; other samples: several times that.
+element of an adapter's output by √(p/(1−p)), a third of itself. Measured at thrice this learning rate: dropout against none
+1.8e-3, other masks against each other 4.5e-3; other samples move single steps by 3e-2.
 """
 
 

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from pydantic import ValidationError
 
@@ -159,5 +160,13 @@ def _runtime_outcome(error: RuntimeError) -> Outcome:
     return Outcome(ExitCode.TRY_AGAIN, "PeerLost", str(error))
 
 
+def leave(code: int) -> NoReturn:
+    """End the process at once. All is said and durable; to take torch apart first would keep the next attempt waiting."""
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -127,10 +127,11 @@ def _known_landing(config: RunConfig) -> Landing | None:
 def _resume(trainer: Trainer) -> None:
     """Go on from the newest valid checkpoint, or from the trunk where the budget was raised after the landing.
 
-    The trainer sees that of a token limit by itself, also in mid-landing; of the other axes the operator tells it.
+    The trainer sees that of a token limit by itself, also in mid-landing; of the other axes the operator tells it. A newest
+    one that lies in no landing was made since: the operator may not know of it where the attempt that made it was killed.
     """
     found, told = trainer.checkpoints.newest(), trainer.config.checkpoint.resume == "Trunk"
-    if found is not None and (told or _was_raised(found, trainer.position.landing)):
+    if found is not None and ((told and _is_of_a_landing(found)) or _was_raised(found, trainer.position.landing)):
         found = trainer.checkpoints.newest(trunk=True) or found
     if found is None:
         log.info("no checkpoint: a fresh start")
@@ -149,14 +150,14 @@ def _resume(trainer: Trainer) -> None:
     log.info("resumed from step %d (%s): %s", manifest.step, found.digest[:12], exact)
 
 
+def _is_of_a_landing(found: Found) -> bool:
+    landing = found.manifest.landing
+    return landing is not None and found.manifest.step >= landing.first_step
+
+
 def _was_raised(found: Found, known: Landing | None) -> bool:
     landing = found.manifest.landing
-    return (
-        known is not None
-        and landing is not None
-        and found.manifest.step >= landing.first_step
-        and known.last_step > landing.last_step
-    )
+    return known is not None and landing is not None and _is_of_a_landing(found) and known.last_step > landing.last_step
 
 
 def _check_lineage(trainer: Trainer, found: Found) -> None:

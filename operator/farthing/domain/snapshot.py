@@ -120,13 +120,6 @@ class Attempt:
         """Whether any pod is bound and not terminal."""
         return any(pod.bound_at is not None and not pod.terminal for pod in self.pods)
 
-    @property
-    def ended(self) -> bool:
-        """Whether no container of it runs or can start any more."""
-        if self.job is None:
-            return all(pod.terminal for pod in self.pods)
-        return (self.job.complete or self.job.failed) and all(pod.terminal for pod in self.pods)
-
 
 @dataclass(frozen=True, slots=True)
 class JobView:

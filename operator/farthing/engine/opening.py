@@ -18,7 +18,7 @@ from farthing.api.spend import NestedEndsSpec
 from farthing.contract.runconfig import RunConfig
 from farthing.domain.decision import Because, Lease, NestedEnds, OpenAttempt
 from farthing.domain.plan import Plan
-from farthing.units import format_whole
+from farthing.units import LARGEST_COUNT, format_whole
 
 ANNOTATION_PLAN: Final = "farthing.dev/plan"
 ANNOTATION_RUN_CONFIG: Final = "farthing.dev/run-config"
@@ -131,6 +131,6 @@ def record_spec(
     optional = {
         "account": account,
         "peakFlopsPerSecond": format_whole(Decimal(peak)) if peak else None,
-        "flopsLease": None if lease.flops is None else format_whole(Decimal(lease.flops)),
+        "flopsLease": None if lease.flops is None else format_whole(min(Decimal(lease.flops), LARGEST_COUNT)),
     }
     return spec | {key: value for key, value in optional.items() if value is not None}

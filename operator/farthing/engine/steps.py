@@ -22,8 +22,9 @@ from farthing.domain.decision import (
     SettleAttempt,
     UpdateLease,
 )
+from farthing.domain.outcome import Outcome
 from farthing.domain.scheduling import Preempt, Start
-from farthing.domain.snapshot import Attempt, PoolView, Snapshot
+from farthing.domain.snapshot import Attempt, JobView, PoolView, Snapshot
 from farthing.engine.deadlines import NOW, job_deadline, lease_update, lowers, with_quote
 from farthing.engine.lifecycle import Observation, State
 from farthing.engine.opening import reopened
@@ -35,7 +36,7 @@ from farthing.engine.standing import next_attempt_name
 from farthing.ledger.balance import balance
 from farthing.ledger.quotes import boundary
 from farthing.ledger.report import newest_report
-from farthing.ledger.settle import settlement
+from farthing.ledger.settle import MAX_MESSAGE, settlement
 from farthing.settings import Settings
 from farthing.units import format_duration, format_time, parse_time
 
@@ -183,7 +184,7 @@ def settle(case: Case, attempt: Attempt, now: datetime) -> SettleAttempt:
         deleted=case.state is State.DELETED or view.job.metadata.deletion_timestamp is not None,
         lineage_before=balance({}, earlier).lineage_tokens,
     )
-    return _settle_action(view.key, attempt, with_product(attempt, status))
+    return _settle_action(view.key, attempt, _with_cause(view, attempt, with_product(attempt, status)))
 
 
 def settle_orphan(job: str, attempt: Attempt, now: datetime) -> SettleAttempt:
@@ -209,6 +210,16 @@ def with_product(attempt: Attempt, status: SpendRecordStatus) -> SpendRecordStat
     if progress is None or progress.prepared_digest is None or attempt.record.spec.stage != "Prepare":
         return status
     return status.model_copy(update={"prepared_tokens": progress.prepared_tokens, "prepared_digest": progress.prepared_digest})
+
+
+def _with_cause(view: JobView, attempt: Attempt, status: SpendRecordStatus) -> SpendRecordStatus:
+    """The status with what its pods waited for when they were given up: pods that have ended no longer say."""
+    if status.outcome != Outcome.PODS_READY_TIMEOUT:
+        return status
+    ends = (each for each in reversed(view.job.status.decisions) if each.reason == Reason.PODS_READY_TIMEOUT)
+    told = next((each.message for each in ends if attempt.name in each.message), "")
+    cause = told.partition(": ")[2]
+    return status.model_copy(update={"message": f"{status.message}; last seen: {cause}"[:MAX_MESSAGE]}) if cause else status
 
 
 def _as_remembered(case: Case, attempt: Attempt) -> Attempt:

@@ -58,6 +58,9 @@ class ClusterAttempts:
             record = await self._client.create(RECORDS.path(job.metadata.namespace), children.record)
         else:
             _check_same(record, children.record)
+        if job.spec.budget.account_ref is not None:
+            # Whoever led while we were away may have dropped the hold as long as it had no record; now that it has, it stays.
+            await self._books.hold(job, action.attempt, action.lease.held, ())
         await self._create_children(children, record["metadata"]["uid"])
         await self._create(children.job)
 

@@ -177,8 +177,11 @@ class Client:
             ) as answer:
                 if answer.status != HTTPStatus.OK:
                     raise error_for(answer.status, await answer.text())
-                async for line in _lines(answer.content):
-                    yield _event(line)
+                try:
+                    async for line in _lines(answer.content):
+                        yield _event(line)
+                finally:
+                    _cut_off(answer)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise Unreachable(f"watch of {path}: {error or type(error).__name__}") from error
 
@@ -240,6 +243,13 @@ class Client:
     async def _headers(self) -> dict[str, str]:
         token = await self._connection.authorization()
         return {"Authorization": token} if token else {}
+
+
+def _cut_off(stream: aiohttp.ClientResponse) -> None:
+    """Drop a stream's connection at once: TLS takes leave in turns that a loop which closes right after no longer makes."""
+    transport = stream.connection.transport if stream.connection is not None else None
+    if transport is not None:
+        transport.abort()
 
 
 def _found(answer: dict[str, Any] | None, path: str) -> dict[str, Any]:

@@ -57,6 +57,8 @@ class InMemoryWorld:
             self.store.post_record(key, children.record)
         elif standing.status.phase != "Open" or standing.spec != SpendRecord.model_validate(children.record).spec:
             raise Conflict(f"SpendRecord {key} exists with another content: another leader was here")
+        if job.spec.budget.account_ref is not None:
+            self.store.hold(job, action.attempt, action.lease.held)
         for manifest in (children.secret, *children.children):
             self.store.post_child(manifest)
         self._post_job(key, action.run_config, children.job)
@@ -206,8 +208,12 @@ class InMemoryWorld:
         pool = self.cluster.records[key].spec.pool
         now = self.cluster.clock.now()
         gang = Gang.created(manifest, config, pool, behaviour, durable, now)
-        gang.bare = f"{namespace}/ConfigMap/{name}" not in self.cluster.children
-        self.store.write(f"POST Job {key}", lambda: self.cluster.add_gang(key, gang))
+
+        def post() -> None:
+            gang.bare = f"{namespace}/ConfigMap/{name}" not in self.cluster.children
+            self.cluster.add_gang(key, gang)
+
+        self.store.write(f"POST Job {key}", post)
 
     def _key(self, attempt: Attempt) -> str:
         return f"{attempt.record.metadata.namespace}/{attempt.name}"

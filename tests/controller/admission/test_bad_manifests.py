@@ -165,7 +165,7 @@ async def test_the_answer_names_the_field_and_the_way_out(client: Client, bad: B
 
 async def test_what_they_were_made_from_is_good(client: Client) -> None:
     for manifest in (JOB, POOL, ACCOUNT, RECORD):
-        made = changed(manifest, {} if manifest is POOL else {"metadata.namespace": NAMESPACE})
+        made = changed(manifest, {"metadata.name": "good"} if manifest is POOL else {"metadata.namespace": NAMESPACE})
         await client.create(path_of(made, NAMESPACE, collection=True) + STRICT, made)
 
 

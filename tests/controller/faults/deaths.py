@@ -34,7 +34,11 @@ class Once:
 
 @dataclass(frozen=True)
 class Always:
-    """No operator lives longer than one write that changes something: it dies with it, or just before the next one."""
+    """No operator lives longer than two writes that change something: the first one for two, the next one for one, and so on.
+
+    It dies with the last of them, or just before the next one. (One each would never start anything: a hold that a start left
+    behind is dropped before it is made anew, so that a start takes two writes of one operator, hold and record.)
+    """
 
     moment: Moment
 
@@ -43,9 +47,10 @@ class Always:
         proxy.deadly = self._deadly
 
     def _deadly(self, write: Write, status: int | None) -> bool:
+        lasts = 1 + write.process % 2
         if self.moment == "before":
-            return status is None and write.changed_before > 0
-        return status in DONE
+            return status is None and write.changed_before >= lasts
+        return status in DONE and write.changed_before + 1 >= lasts
 
 
 class Fault(Protocol):

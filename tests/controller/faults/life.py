@@ -199,7 +199,8 @@ class Life:
         try:
             await until(look, what, PATIENCE_SECONDS)
         except AssertionError as error:
-            error.add_note(f"logs in {self.stage.room.folder / self.stage.namespace}")
+            last = [each for kept in self.stage.operators for each in kept.proxy.log.answers[-12:]]
+            error.add_note("\n".join(f"{write}: {status}" for write, status in last))
             raise
 
 

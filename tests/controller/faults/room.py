@@ -110,6 +110,8 @@ class Stage:
             **SETTINGS,
             "operatorNamespace": self.system,
             "cycle": {**SETTINGS["cycle"], "resync": RESYNC_SECONDS},
+            # A busy machine is no dead trainer.
+            "handshake": {**SETTINGS["handshake"], "httpTimeout": 10},
         }
         async with AsyncExitStack() as closing:
             kubeconfig = await closing.enter_async_context(proxy.serving(folder, name))

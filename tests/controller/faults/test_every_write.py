@@ -1,8 +1,8 @@
 """The operator dies at each write of a life with start, preemption, resume, landing and deletion: the same end, the same bill.
 
 It dies by SIGKILL before the write reaches the API server, or after it stands and before the answer is heard, and is started
-again. CI lives two lives in which that happens at every single write, one for each of the two ways, and a sample of lives in
-which it happens once; FARTHING_LONG=1 lives those for every write.
+again. CI lives two lives in which no operator gets further than two writes, one for each of the two ways, and a sample of
+lives in which it happens once; FARTHING_LONG=1 lives those for every write.
 """
 
 import os
@@ -33,8 +33,8 @@ async def test_the_operator_dies_at_every_write(rooms):
         return each
 
     after, before, unharmed, *once = await rooms.each((Always("after"), Always("before"), Unharmed(), *chosen), same)
-    for always in (after, before):
-        assert {f"{write.verb} {write.resource}" for write in always.deaths} == unharmed.kinds
+    deaths = (*after.deaths, *before.deaths)
+    assert {f"{write.verb} {write.resource}" for write in deaths} >= unharmed.kinds, "no operator died at some kind of write"
     for fault, each in zip(chosen, once, strict=True):
         assert [write.number for write in each.deaths] == ([fault.number] if fault.number <= each.writes else [])
     assert sum(len(each.deaths) for each in once) > len(once) // 2

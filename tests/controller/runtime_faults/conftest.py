@@ -16,7 +16,7 @@ FORBIDDEN = re.compile(r"\bcannot (get|list|watch|create|update|patch|delete) re
 """RBAC's words."""
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def running(furnished: LocalCluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
     """What was refused is tried again after two seconds."""
     folder: Path = tmp_path_factory.mktemp("operator")

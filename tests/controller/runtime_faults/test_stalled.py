@@ -166,7 +166,7 @@ FAULTS: dict[str, Fault] = {
     ),
     "an account with a limit that nothing can meter": Fault(
         {"spec.budget.accountRef": {"name": "team-a"}}, Reason.UNMETERED_AXIS, ("account team-a: spec.limits.energy",),
-        there_is(changed(OWN_ACCOUNT, {"spec.limits.energy": None})), (changed(OWN_ACCOUNT, {"spec.limits.energy": "5"}),),
+        there_is({**OWN_ACCOUNT, "spec": {"limits": {"energy": None}}}), (changed(OWN_ACCOUNT, {"spec.limits.energy": "5"}),),
     ),
     "a preset that the catalogue lacks": Fault(
         {"spec.model.preset": "llama-9000"}, Reason.UNKNOWN_PRESET, ("spec.model.preset", "llama-9000", "use one of"),

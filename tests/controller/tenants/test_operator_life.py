@@ -77,10 +77,11 @@ async def life(charted: LocalCluster, client: Client, namespace: str, tmp_path: 
     """A node and a pool of its own, and an account."""
     fake_gpu_nodes(charted, 1, 4, SLOT, LIFE, name="life")
     rate = {"flopsPerSecond": "5e10", "source": "written by hand"}
-    fields = {"acceleratorsPerNode": 4, "minNodes": 1, "maxNodes": 1, "nodeSelector": LIFE, "rate": rate}
-    pool = changed(
-        POOL, {"metadata.name": "life", "metadata.labels": LIFE, **{f"spec.{key}": of for key, of in fields.items()}}
-    )
+    # Of this namespace alone: room may be kept on any pool that an older job of another test may use.
+    own = {"matchLabels": {"kubernetes.io/metadata.name": namespace}}
+    sizes = {"acceleratorsPerNode": 4, "minNodes": 1, "maxNodes": 1}
+    fields = {**sizes, "nodeSelector": LIFE, "rate": rate, "namespaceSelector": own}
+    pool = changed(POOL, {"metadata.name": "life", "metadata.labels": LIFE, **{f"spec.{key}": fields[key] for key in fields}})
     charted.apply(pool, changed(ACCOUNT, {"metadata.namespace": namespace}))
     yield Life(charted, client, namespace, tmp_path)
     charted.kubectl("delete", "gpunodepool/life", "node/life-0")

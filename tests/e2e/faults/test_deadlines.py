@@ -56,6 +56,6 @@ def test_the_jobs_deadline_stops_what_has_no_other(scene, broken):
     [pod] = [each.versions[-1] for each in scene.evidence.pods.values() if each.attempt == name]
 
     assert "activeDeadlineSeconds" not in pod["spec"]
-    assert "DeadlineExceeded" in [condition.get("reason") for condition in batch["status"]["conditions"]]
+    assert "DeadlineExceeded" in [condition.get("reason") for condition in batch["status"].get("conditions", ())]
     assert record["status"]["outcome"] == "LeaseEnded"
     assert ends["pod"] < job.seconds(record) <= ends["hard"]

@@ -5,7 +5,7 @@ the rest."""
 from fractions import Fraction
 
 import pytest
-from tests.e2e.faults.test_without_operator import ended, scale
+from tests.e2e.faults.test_alone import operator_away
 from tests.support.accounts import AccountHistory, held, spent
 from tests.support.bills import audit
 
@@ -47,18 +47,19 @@ def deleted(scene, account):
         scene.submit(name, MONEY, budget=ON_ACCOUNT)
     scene.until_it_trains(REBORN, ORPHANED)
     pods = {name: scene.pods(name) for name in (REBORN, ORPHANED)}
-    scale(scene, 0)
-    try:
+    with operator_away(scene):
         kubectl(scene, "delete", "btj", REBORN, "--cascade=foreground", "--wait=false")
         kubectl(scene, "delete", "btj", ORPHANED, "--cascade=orphan")
         kubectl(scene, "delete", "job", batch_job(pods[ORPHANED]), "--cascade=orphan")
         scene.until(lambda: ended(scene, REBORN), "the pod of the deleted job to end")
         left = {name: scene.pods(name) for name in pods}
         books = scene.api.find(ACCOUNTS, "purse")
-    finally:
-        scale(scene, 1)
     scene.until(lambda: not leftovers(scene.api), "nothing to be left")
     return left, books
+
+
+def ended(scene, name):
+    return all(pod["status"]["phase"] in ("Succeeded", "Failed") for pod in scene.pods(name))
 
 
 def kubectl(scene, *words):

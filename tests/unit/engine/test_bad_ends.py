@@ -78,3 +78,16 @@ async def test_an_account_is_judged_while_its_jobs_wait_for_it() -> None:
     ready = find(life.cluster.accounts["default/team-a"].status.conditions, ConditionType.READY)
     assert ready is not None
     assert (ready.status, ready.reason) == ("False", Reason.ACCOUNT_EXHAUSTED)
+
+
+async def test_an_account_of_another_currency_than_the_pool_s_price_pays_nothing() -> None:
+    life = Life(a_cluster())
+    account = an_account()
+    spec = account.spec.model_copy(update={"currency": "EUR"})
+    life.cluster.accounts["default/team-a"] = account.model_copy(update={"spec": spec})
+    life.cluster.create_job(a_job(budget={"accountRef": {"name": "team-a"}, "limits": {"tokens": "1e6"}}))
+    await life.run(20)
+    told = stalled(life)
+    assert told is not None
+    assert told.reason == Reason.CURRENCY_MISMATCH
+    assert life.records() == []

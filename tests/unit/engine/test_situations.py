@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 from tests.support.lives import SETTINGS, Life, a_cluster, a_job
+from tests.unit.ledger.builders import record
 
 from farthing.contract.progress import Progress
-from farthing.domain.snapshot import Attempt
+from farthing.domain.snapshot import Attempt, JobFacts, PodFacts
 from farthing.engine.lifecycle import Observation, State
-from farthing.engine.situations import attempt_observations, attempt_state, startup_deadline
+from farthing.engine.situations import attempt_observations, attempt_state, over, startup_deadline
 
 
 @pytest.fixture
@@ -46,3 +47,11 @@ async def test_a_gang_that_trained_is_never_late_again(life: Life, report: Any, 
     now = startup_deadline(attempt) + timedelta(seconds=1)
     assert attempt_state(attempt, None) is state
     assert (Observation.LATE in set(attempt_observations(view, attempt, state, SETTINGS, now))) is late
+
+
+@pytest.mark.parametrize(("deleting", "want"), [(True, True), (False, False)])
+def test_a_job_that_is_being_deleted_makes_no_pod_again(deleting: bool, want: bool) -> None:
+    """Deleted in the foreground it may never say that it failed: its pods alone tell when the attempt is over."""
+    job = JobFacts(name="tiny-1", uid="u", suspended=False, deleting=deleting)
+    ended = PodFacts(name="tiny-1-0", uid="p", index=0, phase="Failed")
+    assert over(Attempt(record=record(), job=job, pods=(ended,))) is want

@@ -13,6 +13,7 @@ from farthing.local.network import DNS_SERVICE
 from farthing.local.paths import Paths
 from farthing.local.rate import METHOD, PROGRAM
 from farthing.local.state import PORT_NAMES, ClusterState
+from farthing.settings import Settings
 
 
 @pytest.fixture
@@ -122,3 +123,13 @@ def test_the_rate_is_measured_by_the_method_that_is_written_down():
     ast.parse(PROGRAM)
     assert "side = 512" in PROGRAM
     assert "512x512x512" in METHOD
+
+
+def test_the_audit_log_has_the_operators_requests_and_no_contents(paths):
+    policy = json.loads(controlplane.render_audit_policy())
+    first, rest = policy["rules"]
+    assert first == {"level": "Metadata", "userGroups": [f"system:serviceaccounts:{Settings().operator_namespace}"]}
+    assert rest == {"level": "None"}
+    argv = controlplane.api_server(paths, decisions(), paths.binaries / "server").argv
+    assert f"--audit-policy-file={controlplane.audit_policy(paths)}" in argv
+    assert f"--audit-log-path={controlplane.audit_log(paths)}" in argv

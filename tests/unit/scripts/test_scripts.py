@@ -1,7 +1,9 @@
 """The checkout's own scripts: what is locked, and how the tiers are counted."""
 
 import importlib.util
+import json
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -46,6 +48,31 @@ def test_a_tiers_report_is_counted(tmp_path, attributes, want):
 
 def test_a_tier_without_a_report_has_failed(tmp_path):
     assert load("run_tiers")._counts(tmp_path / "absent.xml") == (0, 1)
+
+
+def covered(path, taken, of=100):
+    files = {"a.py": {"summary": {"missing_branches": 1}}, "b.py": {"summary": {"missing_branches": of - taken}}}
+    path.write_text(json.dumps({"totals": {"covered_branches": taken, "num_branches": of}, "files": files}))
+    return path
+
+
+@pytest.mark.parametrize(("taken", "failed"), [(95, 0), (94, 1)])
+def test_a_share_of_the_branches_has_to_be_taken(tmp_path, capsys, taken, failed):
+    assert load("run_tiers")._coverage(covered(tmp_path / "coverage.json", taken)).failed == failed
+    assert ("6 missing in b.py" in capsys.readouterr().out) is bool(failed)
+
+
+def test_branches_that_nobody_counted_have_failed(tmp_path):
+    assert load("run_tiers")._coverage(tmp_path / "absent.json").failed == 1
+
+
+def test_only_the_unit_tier_measures_and_every_pure_package_is_measured():
+    tiers = load("run_tiers")
+    assert tiers._measuring("trainer") == []
+    strict = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["mypy"]["overrides"][0]["module"]
+    assert [f"--cov={name.removesuffix('.*')}" for name in strict] == [
+        option for option in tiers._measuring("unit") if option.startswith("--cov=")
+    ]
 
 
 @pytest.mark.parametrize(("failed", "want"), [(0, 0), (2, 1)])
