@@ -82,8 +82,9 @@ class Attempt:
 
     @property
     def trained(self) -> float:
-        """Seconds from the end of its start to the signal that ended it."""
-        return self.end_sent - self.began - self.startup
+        """Seconds from the end of its start to the kill; one that was asked to stop trained and saved until it left."""
+        over = self.ended if self.killed_rank is None else self.end_sent
+        return over - self.began - self.startup
 
     @property
     def stepping(self) -> float:

@@ -45,6 +45,8 @@ def test_prepare_ends_on_notice_wherever_it_stands(home: Home, place: str):
         assert run.wait() == [143], run.log
     assert (run.last_word().reason, run.last_word().message) == ("Terminated", "finished shards are kept")
     assert run.last_word().progress.prepared_tokens is None
+    shards = list((home.path / "prepared").rglob("*.bin"))
+    assert bool(shards) == (place == "while the product is written")  # nothing was begun after the signal
     with ranks(home.path, next_attempt(config)) as again:
         assert again.wait() == [0], again.log
     assert again.last_word().reason == "Prepared"

@@ -12,7 +12,7 @@ from farthing.domain.decision import Lease
 from farthing.domain.plan import Plan
 from farthing.domain.snapshot import JobView, Snapshot
 from farthing.engine.standing import Standing, next_attempt_name
-from farthing.errors import InsufficientBudget, InvalidSpec
+from farthing.errors import InvalidSpec
 from farthing.ledger import account as accounts
 from farthing.ledger.lease import grant
 from farthing.settings import Settings
@@ -34,7 +34,6 @@ def lease_for(
     """The lease that the books allow for this plan now. Raises InsufficientBudget, MissingPrice, or InvalidSpec (currency)."""
     spec = view.job.spec
     tokens = spec.budget.limits.as_decimals().get(Axis.TOKENS)
-    _require_a_step(view, books, plan)
     name = spec.budget.account_ref.name if spec.budget.account_ref and on_account else None
     account = None if name is None else snapshot.account(view.namespace, name)
     if account is not None:
@@ -63,17 +62,6 @@ def _check_currency(account: TrainingBudget, pool: GPUNodePool) -> None:
         remedy = f"pool {where} is priced in {price.currency}; name an account in that currency, or select another pool"
         said = f"{name} ({account.spec.currency})"
         raise InvalidSpec("spec.budget.accountRef.name", said, remedy, reason=Reason.CURRENCY_MISMATCH)
-
-
-def _require_a_step(view: JobView, books: Standing, plan: Plan) -> None:
-    """Raises InsufficientBudget where the tokens or FLOPs that are left do not make one step: nothing would be trained."""
-    spec, left = view.job.spec, books.balance.remaining
-    tokens = spec.training.global_batch_size * spec.data.sequence_length
-    needed = {Axis.TOKENS: Decimal(tokens), Axis.FLOPS: Decimal(tokens * plan.flops_per_token)}
-    for axis, amount in needed.items():
-        if axis in left and left[axis] < amount:
-            why = f"the job's budget has {left[axis]:f} {axis} left, which is less than one step"
-            raise InsufficientBudget(f"{why}: raise limits.{axis}")
 
 
 def _account_remaining(account: TrainingBudget, view: JobView, now: datetime) -> Mapping[Axis, Decimal]:

@@ -1,14 +1,16 @@
 """What fuzzing found: each of these once ended the operator's process, for everybody, in every cycle."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from tests.support.fuzz import BASES, named
-from tests.support.lives import Life, a_cluster, a_job
+from tests.support.lives import START, Life, a_cluster, a_job
 from tests.support.manifests import changed
 from tests.support.verdicts import answered, job_verdict
 
 from farthing.api import GPUNodePool, TrainingBudget
+from farthing.scheduler.urgency import urgency
 from farthing.simulator.cluster import Node
 
 ACCOUNT = {"accountRef": {"name": "account-0"}, "limits": {"cost": "0.06"}, "currency": "USD"}
@@ -49,6 +51,10 @@ async def test_it_is_answered_and_an_honest_job_runs_beside_it(name: str) -> Non
     assert job_verdict(life.job())
     assert job_verdict(life.job("honest"))
     assert answered(life.cluster.accounts["default/account-0"].status.conditions)
+
+
+def test_work_that_takes_longer_than_dates_last_is_urgent() -> None:
+    assert urgency(now=START, created=START, deadline=START + timedelta(days=1), window_end=None, work_seconds=1e20) == 1.0
 
 
 def _of(around: dict[str, Any], *names: str) -> dict[str, Any]:
