@@ -1,5 +1,6 @@
 """When operators die, and what a life under a fault comes to."""
 
+import random
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -7,6 +8,8 @@ from tests.controller.faults.life import End, Life, script
 from tests.controller.faults.played import Troupe
 from tests.controller.faults.room import Room
 from tests.support.faultproxy import DONE, FaultProxy, Moment, Write
+
+MOST_WRITES = 3
 
 
 @dataclass(frozen=True)
@@ -34,10 +37,10 @@ class Once:
 
 @dataclass(frozen=True)
 class Always:
-    """No operator lives longer than two writes that change something: the first one for two, the next one for one, and so on.
+    """No operator lives longer than three writes that change something: it dies with its last, or before one more, by seed.
 
-    It dies with the last of them, or just before the next one. (One each would never start anything: a hold that a start left
-    behind is dropped before it is made anew, so that a start takes two writes of one operator, hold and record.)
+    One write each would never start anything: a hold that a start left behind is dropped before it is made anew, so that a
+    start takes two writes of one operator, hold and record. In any fixed turn the short lives could meet the same step forever.
     """
 
     moment: Moment
@@ -47,7 +50,7 @@ class Always:
         proxy.deadly = self._deadly
 
     def _deadly(self, write: Write, status: int | None) -> bool:
-        lasts = 1 + write.process % 2
+        lasts = random.Random(write.process).randint(1, MOST_WRITES)
         if self.moment == "before":
             return status is None and write.changed_before >= lasts
         return status in DONE and write.changed_before + 1 >= lasts

@@ -1,7 +1,7 @@
 """The operator dies at each write of a life with start, preemption, resume, landing and deletion: the same end, the same bill.
 
 It dies by SIGKILL before the write reaches the API server, or after it stands and before the answer is heard, and is started
-again. CI lives two lives in which no operator gets further than two writes, one for each of the two ways, and a sample of
+again. CI lives two lives in which no operator gets further than three writes, one for each of the two ways, and a sample of
 lives in which it happens once; FARTHING_LONG=1 lives those for every write.
 """
 

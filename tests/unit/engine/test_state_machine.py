@@ -280,7 +280,7 @@ class Farm(RuleBasedStateMachine):
         return sorted(self.cluster.gangs)[pick % len(self.cluster.gangs)]
 
     def _note_what_is_beyond_the_promise(self) -> None:
-        """Kubelet and supervisor of a pod failing together, and an administrator who destroys pods and Job (docs/never-over.md)."""
+        """Kubelet and supervisor of a pod failing together, and an administrator who destroys pods and Job."""
         for key, gangs in self.cluster.history.items():
             unwatched = self.kubelets_died and any(not gang.behaviour.supervised for gang in gangs)
             if unwatched or any(gang.forgotten and (gang.job is None or gang.deadline_hit) for gang in gangs):
