@@ -22,9 +22,7 @@ Location = Annotated[str, Field(max_length=1024)]
 class Message(BaseModel):
     """One JSON document; frozen, camelCase on the wire, unknown keys are an error."""
 
-    model_config = ConfigDict(
-        alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True, allow_inf_nan=False
-    )
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True, allow_inf_nan=False)
 
     def to_json(self) -> str:
         """The document as compact JSON with its wire names; members that are None are left out."""

@@ -20,7 +20,13 @@ def word_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def a_progress(checkpoints: int = 0) -> Progress:
     made = [
         CheckpointReport(
-            step=step, tokens=step, uri="file:///checkpoints/" + "x" * 200, digest="d" * 64, time="2026-11-24T12:00:00Z", seconds=1.0, bytes=1
+            step=step,
+            tokens=step,
+            uri="file:///checkpoints/" + "x" * 200,
+            digest="d" * 64,
+            time="2026-11-24T12:00:00Z",
+            seconds=1.0,
+            bytes=1,
         )
         for step in range(1, checkpoints + 1)
     ]
