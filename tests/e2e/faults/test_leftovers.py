@@ -46,6 +46,7 @@ def test_down_after_every_process_was_killed_at_once_leaves_the_machine_as_it_wa
     """Components, shims and what runs in the pods, before any of them could see another one die."""
     again = up("Cluster", cluster.state)
     image = f"{again.registry}/farthing/pause:{again.binaries['pause'].name.removeprefix('pause-')}"
+    again.kubectl("wait", "serviceaccount/default", "--for=create", "--timeout=60s")
     again.apply(*(a_pod_with_mounts(name, image) for name in PODS))
     again.kubectl("wait", *(f"pod/{name}" for name in PODS), "--for=condition=Ready", "--timeout=120s")
     doomed = everything_of(again)
