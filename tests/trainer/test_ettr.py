@@ -12,7 +12,9 @@ KILLS = 3
 BETWEEN_KILLS = 12.0
 """Mean seconds of training."""
 SEED = 4
-FLOOR = 0.97
+FLOOR = 0.9
+"""Three kills cannot tell 97 from 94 %: their last steps and their dying alone are 5 % of so short a run. The 97 % are the long
+form's to show (`python -m tests.benchmarks.ettr`); this one sees an interval or a start that has gone wrong."""
 BATCH = {"globalBatch": 64, "microBatch": 16, "accumulation": 2}
 
 

@@ -15,6 +15,7 @@ from farthing.api.base import ApiModel, Timestamp, rule, rules
 from farthing.api.crd import KINDS, Kind, crds
 from farthing.api.job import ModelSpec
 from farthing.api.schema import JsonSchema, structural_schema, validations
+from farthing.units import TIME_PATTERN
 
 KEYWORDS = {
     "type", "description", "format", "enum", "pattern", "minimum", "maximum", "minLength", "maxLength", "minItems", "maxItems",
@@ -85,7 +86,7 @@ def test_paragraphs_stand_on_one_line_each() -> None:
 
 
 def test_optional_means_absent_not_null(spec: JsonSchema) -> None:
-    assert spec["at"] == {"type": "string", "format": "date-time", "maxLength": 40}
+    assert spec["at"] == {"type": "string", "format": "date-time", "maxLength": 40, "pattern": TIME_PATTERN}
     assert spec["part"]["properties"]["label"] == {"type": "string"}
 
 
