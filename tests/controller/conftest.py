@@ -28,11 +28,8 @@ def furnish(made: LocalCluster) -> LocalCluster:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The admission tests come last: they leave jobs and bills that no operator made, and the operator's tests count writes.
-
-    Those of tenants come before them: their operator has to live in a world without such jobs.
-    """
-    items.sort(key=lambda item: ("admission" in item.path.parts, "tenants" in item.path.parts))
+    """The admission tests come last: they leave jobs and bills that no operator made, and the operator's tests count writes."""
+    items.sort(key=lambda item: "admission" in item.path.parts)
 
 
 @pytest.fixture(scope="session")

@@ -38,6 +38,16 @@ def control_plane_without_gangs() -> Iterator[LocalCluster]:
 
 
 @pytest.fixture(scope="session")
+def control_plane_of_tenants() -> Iterator[LocalCluster]:
+    """One apart for tests with an operator that works all the while: it touches what it finds, and other tests write bills."""
+    with_state = new_state("tenants")
+    try:
+        yield up("ControlPlane", with_state, progress=print)
+    finally:
+        down(with_state, progress=print)
+
+
+@pytest.fixture(scope="session")
 def machine_before() -> machine.Machine:
     """The machine before the tier's cluster was there."""
     return machine.look()

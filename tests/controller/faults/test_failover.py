@@ -129,7 +129,8 @@ class Sleep:
 
 async def _ready(kept: Kept) -> None:
     async def ready() -> bool:
-        return "caches are synced" in kept.process.log.read_text()
+        log = kept.process.log
+        return log.exists() and "caches are synced" in log.read_text()
 
     await until(ready, "the other operator's caches are synced", PATIENCE_SECONDS)
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
+from tests.controller.conftest import furnish
 from tests.support.admission import role
 from tests.support.manifests import ACCOUNT, JOB, Manifest, changed
 from tests.support.operating import SETTINGS, Operator, chart_kubeconfig
@@ -31,6 +32,12 @@ class People:
     author: Person
     steward: Person
     treasurer: Person
+
+
+@pytest.fixture(scope="session")
+def furnished(control_plane_of_tenants: LocalCluster) -> LocalCluster:
+    """A cluster of these tests' own, in place of the tier's: their operator works from the first of them to the last."""
+    return furnish(control_plane_of_tenants)
 
 
 @pytest.fixture(scope="package")
