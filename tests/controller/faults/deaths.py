@@ -36,6 +36,26 @@ class Once:
 
 
 @dataclass(frozen=True)
+class FirstOfEach:
+    """The operator dies at the first write of every kind, which is its verb and its resource."""
+
+    moment: Moment
+
+    def lay(self, proxy: FaultProxy) -> None:
+        """Lie in wait for each."""
+        met: set[str] = set()
+
+        def deadly(write: Write, status: int | None) -> bool:
+            kind, now = f"{write.verb} {write.resource}", status is None if self.moment == "before" else status in DONE
+            if not now or kind in met:
+                return False
+            met.add(kind)
+            return True
+
+        proxy.deadly = deadly
+
+
+@dataclass(frozen=True)
 class Always:
     """No operator lives longer than three writes that change something: it dies with its last, or before one more, by seed.
 
