@@ -99,6 +99,9 @@ def _install() -> None:
     python = ENVIRONMENT / "bin" / "python"
     subprocess.run([uv, "venv", "--quiet", "--allow-existing", "--python", sys.executable, ENVIRONMENT], check=True)
     subprocess.run([uv, "pip", "sync", "--quiet", "--python", python, CONSTRAINTS], check=True)
+    # checkov's bc-detect-secrets holds the same modules, and whichever is written last is what runs: the original has to be.
+    again = ["--no-deps", "--constraint", CONSTRAINTS, "--reinstall-package", "detect-secrets", "detect-secrets"]
+    subprocess.run([uv, "pip", "install", "--quiet", "--python", python, *again], check=True)
     stamp.write_text(wanted)
 
 
