@@ -287,7 +287,7 @@ class Farm(RuleBasedStateMachine):
                 self.promises.beyond.add(key)
 
 
-def test_any_sequence_of_faults(record_property: Any) -> None:
+def test_any_sequence_of_faults() -> None:
     Farm.steps = 0
     run_state_machine_as_test(  # type: ignore[no-untyped-call]
         Farm,
@@ -301,6 +301,5 @@ def test_any_sequence_of_faults(record_property: Any) -> None:
             suppress_health_check=list(HealthCheck),
         ),
     )
-    record_property("machine steps", Farm.steps)
     print(f"{Farm.steps} machine steps")
     assert Farm.steps >= AT_LEAST
