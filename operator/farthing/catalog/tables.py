@@ -2,12 +2,13 @@
 
 import copy
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib.resources import files
 from types import MappingProxyType
 from typing import Any
 
+from farthing.contract.shape import SUPPORTED_MODEL_TYPES
 from farthing.domain.planning import AcceleratorSpec
 from farthing.errors import InvalidSpec, UnknownAccelerator
 from farthing.units import GIB
@@ -34,16 +35,21 @@ def accelerators() -> tuple[AcceleratorSpec, ...]:
 
 
 def preset(name: str) -> dict[str, Any]:
-    """A Hugging Face config of the Llama type, the caller's own copy. Raises InvalidSpec (reason UnknownPreset)."""
+    """A Hugging Face config, the caller's own copy; `all_presets` has the names. Raises InvalidSpec (reason UnknownPreset)."""
     known = _presets()
     if name not in known:
-        remedy = f"use one of {', '.join(known)}, or write the model's config.json into spec.model.config"
+        remedy = f"use one of {', '.join(presets())}, or write the model's config.json into spec.model.config"
         raise InvalidSpec("spec.model.preset", name, remedy, reason="UnknownPreset")
     return copy.deepcopy(known[name]["config"])
 
 
 def presets() -> tuple[str, ...]:
-    """The presets' names, smallest model first."""
+    """The names of those that the trainer builds, which are of the Llama type; smallest model first."""
+    return tuple(name for name, row in _presets().items() if row["config"]["model_type"] in SUPPORTED_MODEL_TYPES)
+
+
+def all_presets() -> tuple[str, ...]:
+    """The names of all presets, of every model type, smallest model first."""
     return tuple(_presets())
 
 
@@ -68,11 +74,14 @@ def _accelerator(row: Mapping[str, Any]) -> AcceleratorSpec:
 @cache
 def _presets() -> Mapping[str, dict[str, Any]]:
     rows = sorted(_table("presets")["preset"], key=lambda row: int(row["parameters"]))
-    return {row["name"]: {**row, "config": _config(row["config"])} for row in rows}
+    return {row["name"]: {**row, "config": _config(row["config"], row.get("nulls", ()))} for row in rows}
 
 
-def _config(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """What every Llama config says beside its sizes."""
+def _config(settings: Mapping[str, Any], nulls: Iterable[str]) -> dict[str, Any]:
+    """The settings, keys that are null, and what every Llama config says beside its sizes where no other type is named."""
+    settings = {**settings, **dict.fromkeys(nulls)}
+    if "model_type" in settings:
+        return settings
     return {"model_type": "llama", "architectures": ["LlamaForCausalLM"], "hidden_act": "silu", **settings}
 
 
