@@ -20,6 +20,7 @@ from farthing.errors import FarthingError
 
 VERBS = {
     "plan": "farthing.cli.plan",
+    "estimates": "farthing.cli.estimates",
     "apply": "farthing.cli.apply",
     "status": "farthing.cli.status",
     "why": "farthing.cli.why",

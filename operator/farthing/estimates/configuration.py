@@ -174,6 +174,8 @@ class Configurations:
     offload_activations: Floats
     variable_length: Floats
     """1: batches differ in length, which fragments the allocator."""
+    expandable_segments: Floats
+    """1: the caching allocator's segments grow (PYTORCH_CUDA_ALLOC_CONF), which leaves hardly any fragments."""
 
     def __post_init__(self) -> None:
         lengths = {len(getattr(self, each.name)) for each in fields(self)}

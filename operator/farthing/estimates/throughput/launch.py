@@ -1,0 +1,23 @@
+"""Host time that a layer's kernels take to launch, in seconds a micro-batch."""
+
+import numpy as np
+
+from farthing.estimates.configuration import Configurations, Floats, Sharding
+from farthing.estimates.constants_time import TimeConstants
+from farthing.estimates.throughput.passes import elementwise_again
+
+
+def launches(c: Configurations, k: TimeConstants) -> Floats:
+    """Forward, backward and what runs again; adapters and dequantization launch kernels of their own."""
+    passes = 2.0 + elementwise_again(c)
+    once = np.where(c.compiled > 0, k.launch_compiled, k.launch_eager)
+    kernels = once * (1.0 + k.launch_adapter * c.has_adapter + k.launch_expert * (c.experts > 0))
+    collectives = 2.0 * k.collective_launch * ((c.tp > 1) * 1.0 + (c.ep > 1))
+    return np.asarray(passes * (kernels + collectives + units(c) * k.launch_unit), dtype=np.float64)
+
+
+def units(c: Configurations) -> Floats:
+    """FSDP units of a layer: one, and one for each half of an unfused adapter, which is trained and so kept apart."""
+    sharded = (c.sharding == Sharding.ZERO3) & (c.shard_degree > 1)
+    apart = np.where((c.has_adapter > 0) & (c.fused_norms == 0), 2.0 * (4.0 + c.mlp_matrices), 0.0)
+    return np.where(sharded, 1.0 + apart, 0.0)

@@ -1,0 +1,237 @@
+"""Rows of measured runs: framework defaults fill empty cells, what is not modelled is refused with its reason."""
+
+import csv
+import io
+
+import numpy as np
+import pytest
+
+from farthing.catalog.devices import device
+from farthing.catalog.frameworks import framework, frameworks
+from farthing.estimates.configuration import Attention, Checkpointing, Loss, Sharding
+from farthing.estimates.results import MemoryBreakdown
+from farthing.estimates.rows import read_rows
+from farthing.units import GIB
+
+LLAMA = {
+    "row_id": "a", "source_group": "one", "model": "meta-llama/Meta-Llama-3-8B", "n_params": 8030261248, "hidden": 4096,
+    "layers": 32, "heads": 32, "kv_heads": 8, "head_dim": 128, "ffn": 14336, "vocab": 128256, "tied_embeddings": "false",
+    "gated_mlp": "true", "gpu": "H100-80GB", "gpu_memory_gib": 80, "n_gpus": 8, "framework": "torchtitan", "dp": 8, "tp": 1,
+    "pp": 1, "cp": 1, "peft": "none", "seq_len": 8192, "seq_len_kind": "fixed", "data_mode": "fixed", "micro_batch": 2,
+    "status": "ok", "memory_metric": "reserved", "peak_mem_gib": 77, "tokens_per_s_per_gpu": 6667, "mem_ready": "strict",
+    "time_ready": "strict",
+}  # fmt: skip
+
+
+def rows_of(*changes):
+    """A file of the Llama row with each of the changes."""
+    written = [{**LLAMA, "row_id": str(index), **change} for index, change in enumerate(changes)]
+    names = list(dict.fromkeys(name for row in written for name in row))
+    out = io.StringIO()
+    writer = csv.DictWriter(out, names)
+    writer.writeheader()
+    writer.writerows(written)
+    return read_rows(out.getvalue())
+
+
+def columns_of(**change):
+    """The configuration of the Llama row with the change."""
+    rows = rows_of(change)
+    assert not rows.refused
+    return rows.configurations
+
+
+def reason(**change):
+    """Why the Llama row with the change is refused."""
+    return rows_of(change).refused["0"]
+
+
+def test_torchtitan_keeps_sixteen_bytes_a_parameter_over_all_ranks():
+    c = columns_of()
+    states = c.parameter_bytes + c.gradient_bytes + c.state_bytes + c.master_bytes
+    assert (states[0], c.shard_degree[0], c.sharding[0]) == (16, 8, Sharding.ZERO3)
+    assert (c.reduce_bytes[0], c.residual_bytes[0], c.step_transient_bytes[0], c.autocast_copy[0]) == (4, 2, 0, 0)
+    assert (c.attention[0], c.loss[0]) == (Attention.SDPA, Loss.EAGER)
+
+
+def test_the_layer_has_the_parameters_of_the_dims():
+    c = columns_of()
+    assert c.layers[0] * c.layer_parameters[0] + 2 * c.embedding_parameters[0] + c.hidden[0] == c.parameters[0] == 8030261248
+
+
+def test_hf_trainer_upcasts_under_mixed_precision_over_fsdp_only():
+    base = {"framework": "hf-trainer", "param_dtype": "bf16", "amp": "true"}
+    sharded, alone = columns_of(**base, shard="zero3"), columns_of(**base, n_gpus=1, dp=1)
+    pick = ("parameter_bytes", "gradient_bytes", "state_bytes", "step_transient_bytes", "residual_bytes")
+    assert [getattr(sharded, name)[0] for name in pick] == [4, 4, 8, 4, 2]
+    assert [getattr(alone, name)[0] for name in pick] == [2, 2, 4, 2, 2]
+
+
+def test_quantized_bases_have_their_bits_and_scales():
+    base = {"framework": "hf-trainer", "peft": "qlora", "trainable_params": 13631488, "framework_variant": "own"}
+    plain = columns_of(**base, quantized_base="nf4")
+    double = columns_of(**base, quantized_base="nf4", double_quant="true")
+    assert plain.frozen_bytes[0] == 0.5625 > double.frozen_bytes[0] > 0.5
+    assert columns_of(**base, quantized_base="gptq8").frozen_bytes[0] > 1
+    assert (plain.trainable[0], plain.parameter_bytes[0], plain.quantized[0]) == (13631488, 4, 1)
+
+
+def test_standard_k_bit_preparation_makes_the_rest_fp32():
+    c = columns_of(framework="hf-trainer", peft="qlora", quantized_base="bnb4", lora_rank=16, param_dtype="bf16")
+    assert (c.frozen_other_bytes[0], c.residual_bytes[0]) == (4, 4)
+
+
+def test_lora_without_a_count_follows_from_rank_and_targets():
+    c = columns_of(framework="torchtune", peft="lora", lora_rank=16, lora_targets="q+k+v+o")
+    assert c.trainable[0] == 13631488
+
+
+def test_nanotron_megatron_and_llm_foundry_have_their_policies():
+    nanotron = columns_of(framework="nanotron")
+    assert nanotron.gradient_bytes[0] + nanotron.extra_gradient_bytes[0] + nanotron.master_bytes[0] == 10
+    megatron = columns_of(framework="megatron-deepspeed")
+    assert megatron.parameter_bytes[0] + megatron.gradient_bytes[0] + megatron.master_bytes[0] + megatron.state_bytes[0] == 18
+    assert megatron.attention[0] == Attention.EAGER
+    assert columns_of(framework="llm-foundry", mp_mode="pure").reduce_bytes[0] == 2
+
+
+def test_an_unknown_framework_is_modelled_by_general_assumptions():
+    c = columns_of(framework="never-heard-of", param_dtype="bf16")
+    assert (c.parameter_bytes[0], c.gradient_bytes[0], c.state_bytes[0], c.sharding[0]) == (2, 2, 4, Sharding.NONE)
+    assert framework("never-heard-of").name == "default"
+    assert {"torchtitan", "hf-trainer", "farthing"} <= set(frameworks())
+
+
+def test_what_the_source_of_a_row_is_called_changes_nothing():
+    one, other = rows_of({}), rows_of({"source_group": "somewhere-else", "source": "x", "notes": "y"})
+    for name in one.configurations.__slots__:
+        np.testing.assert_array_equal(getattr(one.configurations, name), getattr(other.configurations, name))
+
+
+def test_layout_follows_from_what_is_given():
+    c = columns_of(dp="", tp=2, pp=2, pp_schedule="interleaved-1f1b", micro_batch="", local_batch=8, n_gpus=32)
+    assert (c.dp[0], c.vpp[0], c.micro_batch[0], c.accumulation[0], c.sequence_parallel[0]) == (8, 2, 4, 2, 1)
+    assert columns_of(micro_batch=2, local_batch=8).accumulation[0] == 4
+    assert columns_of(micro_batch="", global_batch=64, grad_accum=4).micro_batch[0] == 2
+
+
+def test_lengths_that_differ_have_a_mean_and_a_longest():
+    base = {"seq_len_kind": "", "tokens_per_sample": 300}
+    padded = columns_of(**base, seq_len="", data_mode="padded")
+    free = columns_of(**base, seq_len="", data_mode="padding_free", micro_batch=8)
+    assert padded.sequence_length[0] == 300 < free.longest_sequence[0] < padded.longest_sequence[0]
+    assert padded.variable_length[0] == 1
+    capped = columns_of(data_mode="padded", seq_len=512, seq_len_kind="cap", tokens_per_sample=300)
+    assert capped.longest_sequence[0] == 512
+    longest = columns_of(data_mode="padded", seq_len=4000, seq_len_kind="longest", tokens_per_sample=300)
+    assert (longest.sequence_length[0], longest.longest_sequence[0]) == (300, 4000)
+    whole = columns_of(data_mode="padded_to_max", seq_len=512, seq_len_kind="cap")
+    assert (whole.sequence_length[0], whole.longest_sequence[0], whole.variable_length[0]) == (512, 512, 0)
+
+
+def test_missing_kind_of_the_model_is_the_one_that_matches_its_size():
+    c = columns_of(gated_mlp="", tied_embeddings="")
+    assert (c.mlp_matrices[0], c.tied[0]) == (3, 0)
+
+
+def test_experts_split_active_from_all():
+    c = columns_of(n_params="", n_experts=8, experts_per_token=2, moe_ffn=14336, ffn="", vocab=32000)
+    assert c.active_ffn[0] == 2 * 14336
+    assert c.expert_parameters[0] == 8 * 3 * 4096 * 14336
+    assert 46e9 < c.parameters[0] < 47e9
+
+
+def test_accelerators_are_found_by_label_and_unknown_ones_keep_their_memory():
+    rows = rows_of(
+        {"gpu": "A100", "gpu_memory_gib": 40}, {"gpu": "A100", "gpu_memory_gib": ""}, {"gpu": "XPU-1", "gpu_memory_gib": 64}
+    )
+    assert list(rows.accelerators) == ["A100-40GB-SXM", "A100-80GB-SXM", "XPU-1"]
+    memory = rows.configurations.device_memory
+    assert memory[0] == 39.2 * GIB
+    assert np.isnan(memory[1])
+    assert memory[2] == 64 * 0.98 * GIB
+    assert list(rows.for_time) == [True, True, False]
+    assert list(rows.for_memory) == [True] * 3
+
+
+def test_every_label_of_the_ground_truth_is_in_the_catalogue():
+    labels = "A100 A100-80GB A100-40GB H100-80GB H100-96GB T4-16GB B200-180GB H200-141GB MI300X-192GB RTX4090-24GB"
+    assert all(device(label) for label in [*labels.split(), "RTX4070TiS-16GB", "A6000-48GB"])
+    assert device("T4-16GB").peak("bf16") == device("T4").peak("fp16") == 65e12
+    assert device("A100").peak("fp8") == 0
+    assert device("nothing") is None
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"hidden": ""}, "hidden is empty"),
+        ({"hidden": "many"}, "not a number"),
+        ({"micro_batch": 0}, "micro_batch"),
+        ({"micro_batch": -1}, "not a count"),
+        ({"naive_mp": 2, "dp": 4}, "naive_mp"),
+        ({"lowp_recipe": "nvfp4"}, "nvfp4"),
+        ({"loss_impl": "new-kernel"}, "new-kernel"),
+        ({"ac": "sometimes"}, "sometimes"),
+        ({"attention": "linear"}, "linear"),
+        ({"shard": "hybrid"}, "hybrid"),
+        ({"optimizer": "soap"}, "soap"),
+        ({"peft": "prefix"}, "prefix"),
+        ({"param_dtype": "int3", "framework": "torchtune"}, "int3"),
+        ({"seq_len": "", "tokens_per_sample": ""}, "seq_len"),
+        ({"seq_len_kind": "typical"}, "typical"),
+        ({"dp": 3}, "is not n_gpus"),
+        ({"compile": "maybe"}, "maybe"),
+        ({"peft": "lora", "lora_targets": "router"}, "router"),
+        ({"data_mode": "streamed"}, "streamed"),
+        ({"peft": "qlora", "quantized_base": "aqlm2", "trainable_params": 5}, "aqlm2"),
+    ],
+)
+def test_what_is_not_modelled_is_refused_with_its_reason(change, said):
+    assert said in reason(**change)
+
+
+def test_refused_rows_leave_the_others_in_place():
+    rows = rows_of({}, {"hidden": ""}, {"ac": "full"})
+    assert list(rows.ids) == ["0", "2"]
+    assert list(rows.positions) == [0, 2]
+    assert rows.order == ("0", "1", "2")
+    assert rows.configurations.checkpointing[1] == Checkpointing.FULL
+
+
+def test_a_file_of_nothing_but_refused_rows_is_no_error():
+    rows = rows_of({"hidden": ""})
+    assert len(rows) == 0
+    assert len(rows.folds) == 0
+
+
+def test_ragged_lines_and_other_columns_do_not_matter():
+    rows = read_rows("row_id,what\na,b,c,d\nx\n")
+    assert set(rows.refused) == {"a", "x"}
+    with pytest.raises(ValueError, match="row_id"):
+        read_rows("id\n1\n")
+
+
+def test_groups_that_share_code_are_left_out_together():
+    rows = rows_of({}, {"source_group": "two"}, {"source_group": "three", "framework": "nanotron"})
+    assert rows.folds[0] == rows.folds[1] != rows.folds[2]
+
+
+def test_each_row_is_compared_on_its_own_metric():
+    rows = rows_of(*({"memory_metric": metric} for metric in ("allocated", "active", "unknown", "reserved", "nvidia_smi")))
+    ones = np.ones(5)
+    breakdown = MemoryBreakdown({"loss": {"all": 10 * ones}}, context=ones, reserved_factor=2 * ones, safe_factor=ones)
+    assert list(rows.predicted_peak(breakdown)) == [10, 10, 10, 20, 21]
+
+
+def test_memory_without_time_and_time_without_memory():
+    rows = rows_of({"time_ready": "no"}, {"mem_ready": "no"}, {"status": "oom", "peak_mem_gib": "", "tokens_per_s_per_gpu": ""})
+    assert list(rows.for_memory) == [True, False, False]
+    assert list(rows.for_time) == [False, True, False]
+    assert list(rows.out_of_memory) == [False, False, True]
+
+
+def test_families_and_strategies_tell_rows_apart():
+    rows = rows_of({}, {"model": "mpt-70b"}, {"ac": "full"}, {"micro_batch": 1})
+    assert list(rows.families) == ["llama", "mpt", "llama", "llama"]
+    assert rows.strategies[0] == rows.strategies[3] != rows.strategies[2]
