@@ -144,7 +144,9 @@ def _check_every_second_once(evidence: Evidence, records: Sequence[Item], bills:
     unbilled = {each.attempt for each in evidence.pods.values() if each.job_uid in uids} - set(bills)
     assert not unbilled, f"pods without a record: {unbilled}"
     times = sorted((bill.start, bill.end) for bill in bills.values() if bill.seconds)
-    assert all(end <= start for (_, end), (start, _) in pairwise(times)), f"billed twice: {times}"
+    # A bill ends with the second in which its last container did, and Kubernetes' times are whole seconds: an attempt that
+    # begins in that very second starts there.
+    assert all(end - SECOND <= start for (_, end), (start, _) in pairwise(times)), f"billed twice: {times}"
 
 
 def _outlived(evidence: Evidence, record: Item, end: datetime) -> Iterator[str]:

@@ -79,6 +79,6 @@ async def same_end(rooms, troubles: list[Trouble]) -> None:
         each = await lived(room, trouble)
         print(f"{trouble}: {trouble.count} faults, {len(each.deaths)} deaths, {each.writes} writes")
         assert trouble.count > 0
-        assert each.end == wanted()
+        assert each.end == wanted(), f"\nlived  {each.end}\nwanted {wanted()}"
 
     await rooms.each(troubles, same)
