@@ -135,6 +135,8 @@ class SettleAttempt:
     record: SpendRecord
     status: SpendRecordStatus
     because: Because
+    job_deleted: bool = False
+    """The training job is known to be gone or on its way: what the bill's outcome is told with."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,7 +52,7 @@ class Attempts(Protocol):
     async def settle(self, action: SettleAttempt, attempt: Attempt) -> None:
         """Close the record, move its charge from hold to settled on the account (or the job), then `clean_up`.
 
-        Raises Conflict where the Job or the pods are not as the evidence has them (`ledger.evidence.check`).
+        Raises Conflict where the Job, the pods or the training job are not as the evidence has them (`ledger.evidence.check`).
         """
         ...
 

@@ -177,19 +177,20 @@ def settle(case: Case, attempt: Attempt, now: datetime) -> SettleAttempt:
     view = case.view
     request = stop_request(view, attempt)
     earlier = [each.record for each in view.attempts if each.name != attempt.name]
+    deleted = case.state is State.DELETED or view.job.metadata.deletion_timestamp is not None
     status = settlement(
         _as_remembered(case, attempt),
         now=now,
         acknowledged=acknowledged(attempt, request),
-        deleted=case.state is State.DELETED or view.job.metadata.deletion_timestamp is not None,
+        deleted=deleted,
         lineage_before=balance({}, earlier).lineage_tokens,
     )
-    return _settle_action(view.key, attempt, _with_cause(view, attempt, with_product(attempt, status)))
+    return _settle_action(view.key, attempt, _with_cause(view, attempt, with_product(attempt, status)), deleted)
 
 
 def settle_orphan(job: str, attempt: Attempt, now: datetime) -> SettleAttempt:
     """Close the bill of an attempt whose job is gone."""
-    return _settle_action(job, attempt, settlement(attempt, now=now, acknowledged=False, deleted=True))
+    return _settle_action(job, attempt, settlement(attempt, now=now, acknowledged=False, deleted=True), True)
 
 
 def clean(job: str, attempt: Attempt) -> CleanUpAttempt:
@@ -197,11 +198,11 @@ def clean(job: str, attempt: Attempt) -> CleanUpAttempt:
     return CleanUpAttempt(job, attempt.name, Because(Reason.SETTLED, f"{attempt.name} is settled"))
 
 
-def _settle_action(job: str, attempt: Attempt, status: SpendRecordStatus) -> SettleAttempt:
+def _settle_action(job: str, attempt: Attempt, status: SpendRecordStatus, deleted: bool) -> SettleAttempt:
     charged = {} if status.charged is None else {f"charged.{k}": f"{v:f}" for k, v in status.charged.as_decimals().items()}
     numbers = {**charged, "outcome": status.outcome or "", "lostSteps": str(status.lost_steps)}
     message = f"{attempt.name} ended ({status.outcome}): {status.message}"[:1024]
-    return SettleAttempt(job, attempt.name, attempt.record, status, Because(Reason.SETTLED, message, numbers))
+    return SettleAttempt(job, attempt.name, attempt.record, status, Because(Reason.SETTLED, message, numbers), deleted)
 
 
 def with_product(attempt: Attempt, status: SpendRecordStatus) -> SpendRecordStatus:

@@ -26,6 +26,7 @@ from farthing.kube.resources import (
     RECORDS,
     SECRETS,
     SERVICES,
+    TRAINING_JOBS,
     resource_of,
 )
 from farthing.ledger import evidence
@@ -112,7 +113,7 @@ class ClusterAttempts:
         if record is not None:
             standing = record.get("status") or {}
             if standing.get("phase") != "Settled":
-                await self._check_evidence(attempt)
+                await self._check_evidence(action, attempt)
                 # The quotes as they stand, to the letter: the API server holds them to be append-only.
                 kept = {"quotes": standing["quotes"]} if standing.get("quotes") else {}
                 record["status"] = {**action.status.to_dict(), **kept}
@@ -160,11 +161,18 @@ class ClusterAttempts:
         namespace = attempt.record.metadata.namespace
         return await self._client.list_items(PODS.path(namespace), selector=f"{LABEL_ATTEMPT}={attempt.name}")
 
-    async def _check_evidence(self, attempt: Attempt) -> None:
-        """Job and pods from a quorum read, never the cache."""
+    async def _check_evidence(self, action: SettleAttempt, attempt: Attempt) -> None:
+        """Job, pods and training job from a quorum read, never the cache."""
         job = await self._client.get(_job_path(attempt))
         pods = [pod_facts(pod) for pod in await self._pods(attempt)]
-        evidence.check(attempt, job_stands=job is not None, pods=pods)
+        missed = not action.job_deleted and await self._owner_deleted(attempt)
+        evidence.check(attempt, job_stands=job is not None, pods=pods, missed_deletion=missed)
+
+    async def _owner_deleted(self, attempt: Attempt) -> bool:
+        """Whether the training job of this attempt is gone, or on its way."""
+        owner = attempt.record.spec.job
+        found = await self._client.get(TRAINING_JOBS.path(attempt.record.metadata.namespace, owner.name))
+        return found is None or found["metadata"]["uid"] != owner.uid or "deletionTimestamp" in found["metadata"]
 
     async def _check_number(self, action: OpenAttempt, job: BudgetedTrainingJob, record: Dict) -> list[SpendRecord]:
         """Every record of the job from a quorum read, never the cache.

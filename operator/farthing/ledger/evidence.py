@@ -68,11 +68,14 @@ def held_time(attempt: Attempt, now: datetime) -> HeldTime:
     return HeldTime(start.time, billed, start.estimated or end.estimated, _both(start.why, why), overrun)
 
 
-def check(attempt: Attempt, *, job_stands: bool, pods: Sequence[PodFacts]) -> None:
+def check(attempt: Attempt, *, job_stands: bool, pods: Sequence[PodFacts], missed_deletion: bool = False) -> None:
     """Raises Conflict unless the attempt is as new as what the API server says of its Job and pods at this moment.
 
-    A bill is settled once: not on a cache that missed a pod, or its end. Pods that are gone since they were seen are no reason.
+    A bill is settled once: not on a cache that missed a pod, or its end, or (`missed_deletion`) that the training job was
+    deleted, which is why its pods ended. Pods that are gone since they were seen are no reason.
     """
+    if missed_deletion:
+        raise Conflict(f"the bill of {attempt.name}: the cache is behind on the deletion of its training job")
     known = {pod.uid: (pod.terminal, pod.finished_at) for pod in attempt.pods}
     news = [pod.name for pod in pods if known.get(pod.uid) != (pod.terminal, pod.finished_at)]
     if news or (job_stands and attempt.job is None):

@@ -97,7 +97,7 @@ class InMemoryWorld:
         key = self._key(attempt)
         standing = self.cluster.records[key].status
         if standing.phase != "Settled":
-            self._check_evidence(attempt)
+            self._check_evidence(action, attempt)
             self.store.put_record(key, "settle", action.status.model_copy(update={"quotes": standing.quotes}))
         self._settle_books(self.cluster.records[key])
         await self.clean_up(attempt)
@@ -187,10 +187,14 @@ class InMemoryWorld:
     def forget(self, namespace: str, name: str) -> None:
         """No metrics here."""
 
-    def _check_evidence(self, attempt: Attempt) -> None:
-        gang = self._gang(attempt)
-        if gang is not None:
-            evidence.check(attempt, job_stands=gang.job is not None, pods=gang.pods)
+    def _check_evidence(self, action: SettleAttempt, attempt: Attempt) -> None:
+        gang, owner = self._gang(attempt), attempt.record.spec.job
+        job = self.cluster.jobs.get(f"{attempt.record.metadata.namespace}/{owner.name}")
+        missed = not action.job_deleted and (
+            job is None or job.metadata.uid != owner.uid or job.metadata.deletion_timestamp is not None
+        )
+        stands, pods = (gang.job is not None, gang.pods) if gang is not None else (False, attempt.pods)
+        evidence.check(attempt, job_stands=stands, pods=pods, missed_deletion=missed)
 
     def _check_number(self, action: OpenAttempt, job: BudgetedTrainingJob) -> None:
         records = self.store.records_of(job.metadata.uid)

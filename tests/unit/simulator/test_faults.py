@@ -202,6 +202,24 @@ async def test_a_bill_is_not_made_on_pods_that_the_cache_missed() -> None:
     assert billed >= min(int(cluster.history[key][0].held_seconds), record.spec.ends.hard)
 
 
+async def test_a_bill_is_not_made_on_a_job_whose_deletion_the_cache_missed() -> None:
+    """The watch of the training jobs hangs: its pods end with it, and look as if something had taken them away."""
+    cluster = a_cluster()
+    operators = Operators(cluster, native_gangs=False)
+    cluster.create_job(a_job())
+    operators.settle_down()
+    operators.run(30)
+    (key,) = (key for key, record in cluster.records.items() if record.status.phase == "Open")
+    operators.leader.watches.hang("jobs")
+    (job,) = cluster.jobs
+    cluster.delete_job(job)
+    operators.run(30)
+    assert cluster.records[key].status.phase == "Open"
+    operators.leader.watches.relist()
+    operators.run(2)
+    assert (cluster.records[key].status.phase, cluster.records[key].status.outcome) == ("Settled", "Deleted")
+
+
 def test_what_waits_for_something_outside_is_told() -> None:
     async def waits() -> None:
         await Forever()
