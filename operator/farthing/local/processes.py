@@ -8,6 +8,7 @@ import contextlib
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,9 @@ LOG_LINES = 15
 
 STOP_SECONDS = 10.0
 """How long a component may take to leave after SIGTERM before it is killed."""
+
+EXEC_SECONDS = 10.0
+"""Bound of one `exec`, in which a process has no command line yet: large programs are read from a cold disk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,10 +89,15 @@ def names(paths: Paths) -> list[str]:
 
 def command_line(pid: int) -> list[str]:
     """The words of a process's command line; none when it is gone or a zombie."""
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_text(errors="replace").split("\0")[:-1]
-    except (FileNotFoundError, ProcessLookupError):
-        return []
+    deadline = time.monotonic() + EXEC_SECONDS
+    while True:
+        try:
+            words = Path(f"/proc/{pid}/cmdline").read_text(errors="replace").split("\0")[:-1]
+        except (FileNotFoundError, ProcessLookupError):
+            return []
+        if words or not _in_exec(pid) or time.monotonic() > deadline:
+            return words
+        time.sleep(0.001)
 
 
 def find(matches: Callable[[list[str]], bool]) -> list[int]:
@@ -116,6 +125,16 @@ def _pid_file(paths: Paths, name: str) -> Path:
 def _names(state: Path, word: str) -> bool:
     """Whether a word of a command line has a path below `state` in it; `/a/b` is not named by `/a/bc`."""
     return f"{state}/" in word or word.endswith(str(state))
+
+
+def _in_exec(pid: int) -> bool:
+    """Whether a process without words has a program: then it is inside `exec`, while the kernel reads the program from disk. A
+    zombie and a thread of the kernel have none."""
+    try:
+        Path(f"/proc/{pid}/exe").readlink()
+    except OSError:
+        return False
+    return True
 
 
 def _signal(pid: int, sig: signal.Signals) -> None:

@@ -1,6 +1,7 @@
 """A pid is ours only while its command line names our directory."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,7 +10,7 @@ import pytest
 
 from farthing.errors import LocalClusterError
 from farthing.local.paths import Paths
-from farthing.local.processes import Component, log_of, log_tail, names, pid_of, start, stop
+from farthing.local.processes import Component, command_line, log_of, log_tail, names, pid_of, start, stop
 from farthing.local.shell import wait_until
 
 SLEEP = "import sys, time; print('up', flush=True); time.sleep(600)"
@@ -37,6 +38,22 @@ def test_start_and_stop(paths):
     stop(paths, "sleeper")
     assert pid_of(paths, "sleeper") is None
     assert names(paths) == []
+
+
+def test_a_program_that_is_still_being_read_has_a_command_line(tmp_path):
+    """Inside `exec` a process has none for a moment; taken for gone, a component was said to have ended by itself."""
+    program = tmp_path / "program"
+    shutil.copy("/bin/sleep", program)
+    for _ in range(100):
+        with program.open("rb") as file:
+            os.fsync(file.fileno())
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        with subprocess.Popen(["sh", "-c", 'exec "$0" 600', program]) as process:
+            seen = [command_line(process.pid)]
+            while seen[-1] and seen[-1][0] != str(program):
+                seen.append(command_line(process.pid))
+            process.kill()
+        assert all(seen)
 
 
 def test_a_second_start_changes_nothing(paths):
