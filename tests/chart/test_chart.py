@@ -218,8 +218,12 @@ def test_the_release_hook_runs_before_an_uninstall_with_rights_of_its_own(object
     assert job["metadata"]["annotations"]["helm.sh/hook"] == "pre-delete"
     spec = job["spec"]["template"]["spec"]
     assert spec["serviceAccountName"] == "farthing-release"
-    assert spec["containers"][0]["command"] == ["python", "-m", "farthing.cli.main", "release", "--all"]
+    words = ["python", "-m", "farthing.cli.main", "release", "--all", "--drain=120", f"--lease={LeadershipSettings().name}"]
+    assert spec["containers"][0]["command"] == words
+    assert job["spec"]["activeDeadlineSeconds"] > 120, "what was not settled is let go after that"
     assert verbs_on(objects, "farthing-release", "pods") == {"get", "list", "patch"}
+    (own,) = one(objects, "Role", "farthing-release")["rules"]
+    assert (own["resources"], own["resourceNames"], own["verbs"]) == (["leases"], [LeadershipSettings().name], ["get", "patch"])
 
 
 def test_names_carry_the_release(helm: Helm) -> None:

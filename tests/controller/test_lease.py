@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from farthing.clock import FakeClock
+from farthing.contract.names import ANNOTATION_DRAIN
 from farthing.errors import Conflict, Refused
 from farthing.kube.lease import Leadership
 from farthing.kube.operator_key import KEY, SECRET, load_operator_key
@@ -89,3 +90,20 @@ async def test_the_operators_key_is_made_once(client, namespace):
     await client.patch(SECRETS.path(namespace, SECRET), {"data": {KEY: "c2hvcnQ="}})
     with pytest.raises(Refused, match="no key of 32 bytes"):
         await load_operator_key(client, namespace)
+
+
+async def test_a_request_to_drain_is_obeyed_by_the_holder_that_it_names_and_by_nobody_after_it(machines, client, namespace):
+    a, b = machines
+    await a.leadership.try_once()
+    change = {"metadata": {"annotations": {ANNOTATION_DRAIN: "a"}}}
+    await client.patch(LEASES.path(namespace, "lease"), change)
+    assert not a.leadership.draining
+    await a.leadership.try_once()
+    assert a.leadership.draining
+    a.clock.advance(2)
+    await a.leadership.try_once()
+    assert a.leadership.draining, "a renewal keeps what others wrote on the lease"
+    await b.leadership.try_once()
+    b.time += 11
+    assert await b.leadership.try_once()
+    assert not b.leadership.draining

@@ -1,4 +1,4 @@
-"""The chart's life: an upgrade under a running job, an uninstall that holds nothing up, and an install again."""
+"""The chart's life: an upgrade under a running job, an uninstall that stops what runs, and an install again."""
 
 import pytest
 from tests.e2e.conftest import PATIENCE
@@ -12,7 +12,6 @@ from farthing.cli.demo.setting import RELEASE, SYSTEM_NAMESPACE
 from farthing.cli.tables import finished
 from farthing.contract.names import FINALIZER_LEDGER, LABEL_ATTEMPT, LABEL_JOB
 from farthing.kube.resources import PODS, RECORDS
-from farthing.local.shell import wait_until
 
 pytestmark = pytest.mark.e2e
 
@@ -38,24 +37,28 @@ def test_an_upgrade_leaves_running_jobs_alone(cluster, images, setting, api, sub
     assert [record.status.outcome for record in api.records(jobs[name]) if record.spec.stage == "Train"] == ["Landed"]
 
 
-def test_an_uninstall_lets_pods_go_and_keeps_jobs_and_bills(cluster, images, setting, api, submit, witness):
-    """What runs, runs on to its own end and stops there; the next operator makes its bill from what Kubernetes wrote down."""
+def test_an_uninstall_stops_pods_and_keeps_jobs_and_bills(cluster, images, setting, api, submit, witness):
+    """The operator checkpoints, stops and settles what runs before it goes; the next one goes on from there."""
     with Evidence(cluster.kubeconfig, api.namespace) as evidence:
         name = submit("urgent", named("through-uninstall"))
         witness.until(training(name), "it to train", seconds=PATIENCE)
 
-        cluster.helm("uninstall", RELEASE, "--namespace", SYSTEM_NAMESPACE, "--wait", "--timeout", "180s")
-        assert [pod for pod in pods_of(api, name) if FINALIZER_LEDGER in pod["metadata"].get("finalizers", ())] == []
-        wait_until(lambda: all(map(is_over, pods_of(api, name))), "its pods to end by themselves", seconds=PATIENCE)
+        cluster.helm("uninstall", RELEASE, "--namespace", SYSTEM_NAMESPACE, "--wait", "--timeout", "300s")
         job = api.job(name)
-        assert [record.status.phase for record in api.records(job)] == ["Settled", "Open"], "prepared, and waiting for its bill"
-        assert pods_of(api, name), "they stand, with all that the bill is made from"
+        assert [(record.status.phase, record.status.outcome) for record in api.records(job)] == [
+            ("Settled", "Prepared"),
+            ("Settled", "Stopped"),
+        ]
+        assert [pod for pod in pods_of(api, name) if not is_over(pod)] == [], "pods stop with the operator"
+        assert [pod for pod in pods_of(api, name) if FINALIZER_LEDGER in pod["metadata"].get("finalizers", ())] == []
+        stopped = api.records(job)[-1].status
 
         deploy.install_operator(cluster, setting, images["operator"], images["trainer"])
-        witness.until(lambda jobs: finished(jobs[name]) and not leftovers(api), "it to be settled", seconds=PATIENCE)
+        witness.until(lambda jobs: finished(jobs[name]) and not leftovers(api), "it to land", seconds=PATIENCE)
         records = [each for each in api.every(RECORDS, api.namespace) if each["spec"]["job"]["uid"] == job.metadata.uid]
         audit(evidence, records)
-        assert [record["status"]["outcome"] for record in records if record["spec"]["stage"] == "Train"] == ["Landed"]
+        resumed = api.records(job)[-1].status
+        assert (resumed.outcome, resumed.resumed_from) == ("Landed", stopped.last_step), "no step is lost"
 
 
 def pods_of(api, name):

@@ -22,6 +22,8 @@ MANAGED_BY: Final = "farthing.dev/operator"
 """Default of spec.managedBy; objects with another value are left alone."""
 FINALIZER_LEDGER: Final = "farthing.dev/ledger"
 """Stands on an attempt's pods only: terminal pods keep their times and last word until the bill is settled."""
+ANNOTATION_DRAIN: Final = "farthing.dev/drain"
+"""On the operator's Lease, naming its holder: that process stops every attempt and starts none, until it ends."""
 
 RUN_CONFIG_KEY: Final = "run.json"
 RUN_CONFIG_DIR: Final = "/etc/farthing/run"

@@ -143,6 +143,7 @@ class Operator:
             versions,
             PodRefusals(client, clock),
             native_gangs=native,
+            draining=lambda: self._leadership.draining,
         )
 
     def _candidate(self) -> Leadership:

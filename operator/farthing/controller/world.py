@@ -37,6 +37,7 @@ class ClusterWorld:
         refusals: PodRefusals,
         *,
         native_gangs: bool,
+        draining: Callable[[], bool],
     ) -> None:
         self._clock = clock
         self._refusals = refusals
@@ -46,6 +47,7 @@ class ClusterWorld:
         self._metrics = metrics
         self._versions = versions
         self._native_gangs = native_gangs
+        self._draining = draining
         self._open_attempts: tuple[Attempt, ...] = ()
         self._known: set[tuple[str, str]] = set()
         self._asked = False
@@ -80,7 +82,8 @@ class ClusterWorld:
         self._forget_others({(view.namespace, view.job.metadata.name) for view in snapshot.jobs})
         self._metrics.accounts(snapshot.accounts.values())
         self._metrics.pools(view.pool for view in snapshot.pools)
-        return self._refusals.shown(self._trainers.with_reports(snapshot))
+        shown = self._refusals.shown(self._trainers.with_reports(snapshot))
+        return shown.drained() if self._draining() else shown
 
     def _forget_others(self, present: set[tuple[str, str]]) -> None:
         """Series of jobs that are gone go too."""

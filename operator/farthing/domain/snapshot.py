@@ -1,7 +1,7 @@
 """What one cycle sees: an immutable picture of the cluster. Resources keep their `api` models; the rest is reduced to facts."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from farthing.api import BudgetedTrainingJob, GPUNodePool, SpendRecord, TrainingBudget
@@ -130,6 +130,20 @@ class JobView:
     attempts: tuple[Attempt, ...] = ()
     problems: tuple[tuple[str, str], ...] = ()
     """(reason, message) of references that do not resolve: account, claim, priority class."""
+    drained: bool = False
+    """The operator is asked to stop every attempt and to start none: it is about to be uninstalled."""
+
+    @property
+    def suspended_by(self) -> str | None:
+        """What wants it to hold nothing, in words; None where it may run."""
+        if self.job.spec.suspend:
+            return "spec.suspend is set"
+        return "the operator is being uninstalled, and the next one goes on" if self.drained else None
+
+    @property
+    def suspended(self) -> bool:
+        """Whether it is to hold nothing."""
+        return self.suspended_by is not None
 
     @property
     def key(self) -> str:
@@ -189,3 +203,7 @@ class Snapshot:
     def account(self, namespace: str, name: str) -> TrainingBudget | None:
         """The account of that name, or None."""
         return self.accounts.get(f"{namespace}/{name}")
+
+    def drained(self) -> "Snapshot":
+        """The same with every job wanted to hold nothing."""
+        return replace(self, jobs=tuple(replace(view, drained=True) for view in self.jobs))

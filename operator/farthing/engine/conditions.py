@@ -42,6 +42,8 @@ class Picture:
     ending: Ending | None
     stalled: Because | None
     waiting: Because | None
+    suspended_by: str | None
+    """What wants the job to hold nothing, in words."""
     planned: bool
     checkpointed: bool
     landing: bool
@@ -141,7 +143,7 @@ def _ended(picture: Picture, state: State) -> Fact:
 def _suspended(picture: Picture, standing: Condition | None) -> Fact | None:
     """Absent until the first suspension."""
     if picture.state is State.SUSPENDED:
-        return Fact("True", Reason.SUSPENDED, "spec.suspend is set; what was spent stays spent")
+        return Fact("True", Reason.SUSPENDED, f"{picture.suspended_by}; what was spent stays spent")
     return None if standing is None else Fact("False", Reason.RESUMED)
 
 

@@ -94,7 +94,7 @@ def _comes_back(case: Case) -> bool:
     """Whether the job will want accelerators again: its train attempt did not land, and nobody suspended it."""
     attempt = case.view.open_attempt
     landed = attempt is not None and attempt.record.spec.stage == "Train" and attempt.job is not None and attempt.job.complete
-    return not landed and not case.view.job.spec.suspend
+    return not landed and not case.view.suspended
 
 
 def _pool_of(case: Case) -> str | None:

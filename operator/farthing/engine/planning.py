@@ -104,7 +104,7 @@ def _case(view: JobView, snapshot: Snapshot, planner: Planner, settings: Setting
 
 def _being_prepared(view: JobView, state: State) -> bool:
     attempt = view.open_attempt
-    wanted = state in _ATTEMPT_STATES and not view.job.spec.suspend
+    wanted = state in _ATTEMPT_STATES and not view.suspended
     return wanted and attempt is not None and attempt.record.spec.stage == "Prepare"
 
 

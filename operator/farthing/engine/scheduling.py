@@ -110,7 +110,7 @@ def _gang(case: Case, attempt: Attempt) -> RunningGang:
         lost_work_seconds=lost_work(view, attempt),
         restart_seconds=startup,
         remaining_seconds=_remaining(attempt),
-        stopping=case.state in STOPPING_STATES or view.job.spec.suspend,
+        stopping=case.state in STOPPING_STATES or view.suspended,
     )
 
 

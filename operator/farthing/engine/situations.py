@@ -41,7 +41,7 @@ def state_of(view: JobView, ending: Ending | None, problem: Because | None) -> S
         return attempt_state(attempt, stop_request(view, attempt))
     if ending is not None:
         return ending.state
-    if view.job.spec.suspend:
+    if view.suspended:
         return State.SUSPENDED
     if problem is not None:
         return State.INVALID
@@ -124,7 +124,7 @@ def attempt_observations(
     view: JobView, attempt: Attempt, state: State, settings: Settings, now: datetime
 ) -> Iterator[Observation]:
     """What is seen of a job's open attempt, in any order; the policy's word is added by `engine.decide`."""
-    unwanted = view.job.spec.suspend or view.job.metadata.deletion_timestamp is not None or state is State.NOT_MANAGED
+    unwanted = view.suspended or view.job.metadata.deletion_timestamp is not None or state is State.NOT_MANAGED
     request = stop_request(view, attempt)
     yield from common_observations(attempt, settings, now, unwanted=unwanted)
     yield from _request_observations(attempt, request, settings, now)
@@ -132,7 +132,7 @@ def attempt_observations(
         yield Observation.LATE
     if view.job.metadata.deletion_timestamp is not None:
         yield Observation.DELETE_WANTED
-    if view.job.spec.suspend:
+    if view.suspended:
         yield Observation.SUSPEND_WANTED
     if attempt.job is None and attempt.pods and request is None:
         yield Observation.JOB_GONE

@@ -129,6 +129,7 @@ def _picture(scene: Scene, plan: PlanStatus | None) -> Picture:
         ending=scene.ending,
         stalled=scene.stalled,
         waiting=scene.carried.decision.waiting if attempt is None else None,
+        suspended_by=scene.view.suspended_by,
         planned=scene.intent.plans is not None or (plan is not None and scene.stalled is None),
         checkpointed=checkpoint_status(scene) is not None,
         landing=landing(scene),

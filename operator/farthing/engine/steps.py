@@ -84,7 +84,7 @@ def ask(
     case: Case, attempt: Attempt, seen: Observation | None, verdict: Preempt | None, now: datetime, settings: Settings
 ) -> RequestCheckpoint:
     """The handshake that stops an attempt on purpose."""
-    reason, because = _cause(attempt, seen, verdict)
+    reason, because = _cause(attempt, seen, verdict, case.view.suspended_by)
     seconds = settings.handshake.deadline
     request = CheckpointRequest(
         id=request_id(attempt.name, reason, case.view.job.metadata.generation),
@@ -95,12 +95,14 @@ def ask(
     return RequestCheckpoint(case.view.key, attempt.name, request, now + timedelta(seconds=seconds), because)
 
 
-def _cause(attempt: Attempt, seen: Observation | None, verdict: Preempt | None) -> tuple[RequestReason, Because]:
+def _cause(
+    attempt: Attempt, seen: Observation | None, verdict: Preempt | None, suspended_by: str | None
+) -> tuple[RequestReason, Because]:
     if seen is Observation.PREEMPTED and verdict is not None:
         message = f"{attempt.name} gives its accelerators to {verdict.for_key}: {verdict.reason}"
         return "Preempted", Because(Reason.PREEMPTED, message, {**verdict.numbers, "for": verdict.for_key})
     if seen is Observation.SUSPEND_WANTED:
-        return "Suspended", Because(Reason.SUSPENDED, f"spec.suspend is set: {attempt.name} is checkpointed and stopped")
+        return "Suspended", Because(Reason.SUSPENDED, f"{suspended_by}: {attempt.name} is checkpointed and stopped")
     return "UserRequest", Because(Reason.DELETED, f"{attempt.name} is checkpointed and stopped: its job or its Job was deleted")
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from farthing.clock import Clock
+from farthing.contract.names import ANNOTATION_DRAIN
 from farthing.errors import ClusterError, Conflict
 from farthing.kube.client import Client
 from farthing.kube.resources import LEASES
@@ -57,6 +58,12 @@ class Leadership:
         self._monotonic = monotonic
         self._renewed: float | None = None
         self._seen: Seen | None = None
+        self._draining = False
+
+    @property
+    def draining(self) -> bool:
+        """Whether somebody wrote on the lease that this very process is to stop every attempt (ANNOTATION_DRAIN)."""
+        return self._draining
 
     @property
     def leading(self) -> bool:
@@ -71,13 +78,13 @@ class Leadership:
     async def run(self) -> None:
         """Until cancelled: try to take or renew the lease. A failure is tried again; the fence does the rest."""
         while True:
-            before = self.leading
+            before = (self.leading, self.draining)
             try:
                 await self.try_once()
             except ClusterError as error:
                 log.warning("lease %s: %s", self._name, error)
-            if self.leading != before:
-                log.info("%s %s", self.identity, "leads" if self.leading else "stands by")
+            if (self.leading, self.draining) != before:
+                log.info("%s %s%s", self.identity, "leads" if self.leading else "stands by", ", drained" * self.draining)
                 self._changed(self.leading)
             await asyncio.sleep(self._pause())
 
@@ -97,6 +104,7 @@ class Leadership:
         else:
             self._renewed = None
             return False
+        self._draining = (written["metadata"].get("annotations") or {}).get(ANNOTATION_DRAIN) == self.identity
         # From before the request: the answer may have been long under way.
         self._renewed = started
         self._seen = Seen(written["metadata"]["resourceVersion"], started + self._duration)
@@ -129,6 +137,7 @@ class Leadership:
         metadata: dict[str, Any] = {"name": self._name, "namespace": self._namespace}
         if previous:
             metadata["resourceVersion"] = previous["metadata"]["resourceVersion"]
+            metadata["annotations"] = previous["metadata"].get("annotations") or {}
         return {
             "apiVersion": LEASES.api_version,
             "kind": LEASES.kind,

@@ -39,13 +39,16 @@ class InMemoryWorld:
         self.events: list[tuple[str, str, str]] = []
         """(job, reason, message), each once."""
         self.decisions: list[tuple[str, str]] = []
+        self.draining = False
+        """Whether this operator is to stop every attempt."""
         self._scrapes = Scrapes()
 
     async def observe(self) -> Snapshot:
         """The state of the cluster now."""
         self.store.chain.clear()
         seen = self.watches.look()
-        return picture(Eyes(seen, self.cluster, self._scrapes, self.clock.now(), self.native_gangs))
+        shown = picture(Eyes(seen, self.cluster, self._scrapes, self.clock.now(), self.native_gangs))
+        return shown.drained() if self.draining else shown
 
     async def open_attempt(self, action: OpenAttempt, job: BudgetedTrainingJob, children: AttemptManifests) -> None:
         """Hold, record, children, Job, in this order."""

@@ -150,6 +150,7 @@ def test_letting_go_gives_up_in_the_end():
 def test_release_wants_to_know_what():
     assert CliRunner().invoke(app, ["release"]).exit_code == 2
     assert CliRunner().invoke(app, ["release", "job", "--all"]).exit_code == 2
+    assert CliRunner().invoke(app, ["release", "job", "--drain", "30"]).exit_code == 2
 
 
 KUBECONFIG = {

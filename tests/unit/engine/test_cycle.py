@@ -93,6 +93,23 @@ async def test_suspend_checkpoints_and_stops_and_resume_goes_on(life: Life) -> N
     assert life.records()[-1].status.resumed_from == life.records()[-2].status.last_step
 
 
+async def test_a_drained_operator_stops_and_settles_everything_and_the_next_one_goes_on(life: Life) -> None:
+    life.cluster.create_job(a_job())
+    await life.run(60)
+    life.world.draining = True
+    assert await life.run(60, until=lambda: life.state() == "Suspended")
+    assert life.outcomes()[-1] == Outcome.STOPPED
+    assert [each.status.phase for each in life.records()] == ["Settled"] * len(life.records())
+    suspended = find(life.job().status.conditions, ConditionType.SUSPENDED)
+    assert suspended is not None
+    assert "the operator is being uninstalled" in suspended.message
+    life.cluster.create_job(a_job("second"))
+    await life.run(60)
+    assert life.records("second") == [], "nothing is started"
+    life.restart()
+    assert await life.run(900, until=lambda: finished(life, "tiny"))
+
+
 async def test_a_job_that_is_created_suspended_starts_nothing(life: Life) -> None:
     life.cluster.create_job(a_job(suspend=True))
     await life.run(60)
