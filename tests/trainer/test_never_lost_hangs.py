@@ -24,7 +24,7 @@ def test_a_rank_that_hangs_is_seen_ended_and_resumed_from(home: Home, rank: int)
     hung = outlive(home.path, config, around=PATIENCE, inside=faults, code=75)
     word = hung.last_word()
     assert (word.exit_code, word.reason) == (75, "RankHung")
-    assert f"rank {rank} in step 7" in word.message
+    assert "in step 7" in word.message, "of either rank: the other waits for it, and its promise may end first"
     after = outlive(home.path, next_attempt(config), code=0).last_word().progress
     assert (after.resumed_from, after.lost_steps, after.step) == (4, 2, STEPS)
 
