@@ -115,7 +115,7 @@ def format_bytes(size: float) -> str:
 def format_count(number: float) -> str:
     """A human count in powers of a thousand: ``7.1k``, ``1.9T``."""
     for unit, scale in (("E", 1e18), ("P", 1e15), ("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)):
-        if abs(number) >= scale:
+        if float(f"{abs(number):.3g}") >= scale:
             return f"{number / scale:.3g}{unit}"
     return f"{number:.4g}"
 

@@ -158,6 +158,26 @@ async def test_two_leaders_open_one_attempt(bench):
     assert len((await bench.read_job(job)).status.holds) == 1
 
 
+async def test_a_start_goes_no_further_once_its_attempt_was_settled(bench, monkeypatch):
+    """As by a leader that slept between two writes, while another one ran the attempt to its end."""
+    job = await bench.job()
+    action = start(job, bench.pool, 1, NOW)
+    made = manifests(action, job, bench.pool, NOW)
+    create = bench.client.create
+
+    async def settled_before_the_last_child(path: str, body: dict[str, Any]) -> dict[str, Any]:
+        if body["kind"] == "NetworkPolicy":
+            record = await bench.client.get(of.RECORDS.of(made.record))
+            record["status"] = settled("0.02", NOW).to_dict()
+            await bench.client.replace(f"{of.RECORDS.of(made.record)}/status", record)
+        return await create(path, body)
+
+    monkeypatch.setattr(bench.client, "create", settled_before_the_last_child)
+    with pytest.raises(Conflict, match="another leader was here"):
+        await bench.attempts.open_attempt(action, job, made)
+    assert not (await exist(bench.client, made))["Job"]
+
+
 async def test_a_refusal_carries_the_servers_text(bench):
     quota = {
         "apiVersion": "v1",

@@ -51,7 +51,9 @@ def test_sizes_have_the_unit_that_fits(size: float, text: str) -> None:
     assert units.format_bytes(size) == text
 
 
-@pytest.mark.parametrize(("number", "text"), [(12, "12"), (7100, "7.1k"), (1.9e12, "1.9T"), (3e18, "3E")])
+@pytest.mark.parametrize(
+    ("number", "text"), [(12, "12"), (7100, "7.1k"), (1.9e12, "1.9T"), (3e18, "3E"), (1e9, "1G"), (999.6e3, "1M")]
+)
 def test_counts_go_by_powers_of_a_thousand(number: float, text: str) -> None:
     assert units.format_count(number) == text
 

@@ -115,6 +115,10 @@ class GPUNodePoolStatus(StatusModel):
     """Accelerators that nothing holds."""
     held: int = 0
     """Accelerators that attempts hold."""
+    desired_nodes: int = 0
+    """Nodes that the jobs which run or want to run ask for now: what an autoscaler should bring up, up to maxNodes."""
+    one_node_more: ShortText | None = None
+    """What a node beyond maxNodes would do for the jobs that wait; absent where none could start on it."""
     price_text: ShortText | None = None
     """For the printer column."""
     startup_seconds: ShortText | None = None

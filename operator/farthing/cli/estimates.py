@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, is_dataclass
+from dataclasses import asdict, dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,11 +12,13 @@ import typer
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from farthing import __version__
 from farthing.cli.output import Format, OutputOption, emit, plain_table, words
 from farthing.cli.tables import NONE
 from farthing.clock import SystemClock
 from farthing.errors import InvalidSpec, UserError
 from farthing.estimates.configuration import Floats
+from farthing.estimates.constants_file import ConstantsFile, parsed, written
 from farthing.estimates.memory import estimate_memory
 from farthing.estimates.rows import MeasuredRows, read_rows
 from farthing.estimates.scoring import GroupScore, averaged, by_group, safe_score
@@ -25,6 +27,10 @@ from farthing.units import GIB, format_time
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Check the estimates against measured runs, or fit them.")
 
+ConstantsOption = Annotated[
+    Path | None,
+    typer.Option("--constants", metavar="FITTED.toml", help="Constants that `fit` wrote, instead of the shipped ones."),
+]
 RowsArgument = Annotated[Path, typer.Argument(metavar="ROWS.csv", help="Measured runs in the ground truth's schema.")]
 FEWEST = 3
 """Measured rows below which nothing is fitted."""
@@ -43,15 +49,16 @@ class Predicted:
 
 
 @app.command()
-def check(rows: RowsArgument, output: OutputOption = Format.TABLE) -> None:
+def check(rows: RowsArgument, constants: ConstantsOption = None, output: OutputOption = Format.TABLE) -> None:
     """Predict memory and tokens/s of every row, and compare with what was measured, source by source.
 
-    A row whose metric is unknown is compared with allocated memory. Rows with a value that is not modelled are refused and
-    counted.
+    A row whose metric is unknown, and not known of its framework, is compared with allocated memory. Rows with a value that is
+    not modelled are refused and counted.
     """
     measured = _read(rows)
-    predicted = predict(measured)
-    found = summary(measured, predicted)
+    used = _constants(constants)
+    predicted = predict(measured, used)
+    found = {**summary(measured, predicted), "constants": _origin(constants, used)}
     emit({"rows": _rows(measured, predicted), "summary": found}, output, lambda: page(found))
 
 
@@ -60,25 +67,30 @@ def fit(
     rows: RowsArgument,
     output: Annotated[Path, typer.Option("--output", help="Where the constants are written, with their provenance.")],
 ) -> None:
-    """Fit the estimates' free constants to measured rows. No constant is fitted per row or per source."""
+    """Fit the estimates' free constants to measured rows. No constant is fitted per row or per source.
+
+    `farthing estimates check --constants` reads what this writes.
+    """
     measured = _read(rows)
-    text = _provenance(rows, measured)
+    fitted: dict[str, Any] = {}
+    counts = {}
     for kind, usable in (("memory", measured.for_memory), ("time", measured.for_time)):
         if usable.sum() < FEWEST:
             words.print(f"{kind}: {usable.sum()} usable rows, fewer than {FEWEST}: not fitted")
             continue
-        text += f"\n[{kind}]\nrows = {usable.sum()}\n" + _toml(_fitter(kind)(measured.take(usable)), kind)
-    output.write_text(text, encoding="utf-8")
+        fitted[kind], counts[kind] = _fitter(kind)(measured.take(usable)), int(usable.sum())
+    content = ConstantsFile(**fitted, provenance=_provenance(rows, measured), rows=counts)
+    output.write_text(written(content), encoding="utf-8")
     words.print(f"wrote {output}")
 
 
-def predict(measured: MeasuredRows) -> Predicted:
+def predict(measured: MeasuredRows, used: ConstantsFile) -> Predicted:
     """What the estimators say of the accepted rows."""
     if not len(measured):
         nothing = np.empty(0)
         return Predicted(nothing, nothing, nothing, nothing, nothing)
-    memory = estimate_memory(measured.configurations)
-    time = estimate_time(measured.configurations)
+    memory = estimate_memory(measured.configurations, used.memory)
+    time = estimate_time(measured.configurations, used.time)
     known = np.isfinite(measured.configurations.peak_flops) & (measured.configurations.peak_flops > 0)
     speed = np.where(known, time.tokens_per_second_per_device, np.nan)
     return Predicted(memory.allocated, memory.reserved, memory.safe, measured.predicted_peak(memory), speed)
@@ -123,6 +135,7 @@ def page(data: Mapping[str, Any]) -> RenderableType:
         f"{_percent(safe['below_allocated'])}; above reserved {_percent(safe['above_reserved'])} on average",
         f"predicted {data['predicted']} of {data['rows']} rows; refused {refused['rows']}",
         *(f"refused {count}: {reason}" for reason, count in refused["reasons"].items()),
+        f"constants: {data['constants']['file'] or 'shipped'}",
     ]
     return Group(*tables, *(Text(line) for line in lines))
 
@@ -185,32 +198,25 @@ def _fitter(kind: str) -> Any:
         raise UserError(f"fitting needs {error.name}: install farthing[cli]") from None
 
 
-def _provenance(path: Path, measured: MeasuredRows) -> str:
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    sources = ", ".join(f'"{group}"' for group in np.unique(measured.groups))
-    return (
-        f'[provenance]\ncommand = "farthing estimates fit"\nfile = "{path.name}"\nsha256 = "{digest}"\n'
-        f'fitted_at = "{format_time(SystemClock().now())}"\nsource_groups = [{sources}]\n'
-    )
+def _provenance(path: Path, measured: MeasuredRows) -> dict[str, Any]:
+    return {
+        "command": "farthing estimates fit",
+        "version": __version__,
+        "file": path.name,
+        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "fitted_at": format_time(SystemClock().now()),
+        "source_groups": [str(group) for group in np.unique(measured.groups)],
+    }
 
 
-def _toml(constants: Any, prefix: str) -> str:
-    """Numbers of a dataclass or mapping as TOML; what is nested becomes a table of its own."""
-    data = asdict(constants) if is_dataclass(constants) and not isinstance(constants, type) else dict(constants)
-    plain, nested = "", ""
-    for key, value in data.items():
-        if isinstance(value, Mapping):
-            nested += f'\n[{prefix}."{key}"]\n' + _toml(value, f'{prefix}."{key}"')
-        else:
-            plain += f'"{key}" = {_value(value)}\n'
-    return plain + nested
+def _constants(path: Path | None) -> ConstantsFile:
+    """Those of the file; the shipped ones without. Raises InvalidSpec that says what is wrong with the file."""
+    try:
+        return parsed(path.read_text(encoding="utf-8")) if path else ConstantsFile()
+    except (OSError, ValueError) as error:
+        raise InvalidSpec("--constants", str(path), str(error)) from None
 
 
-def _value(value: Any) -> str:
-    if isinstance(value, str):
-        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, list | tuple | np.ndarray):
-        return "[" + ", ".join(map(_value, value)) + "]"
-    return repr(float(value))
+def _origin(path: Path | None, used: ConstantsFile) -> dict[str, Any]:
+    """Which constants the predictions are made with."""
+    return {"file": path.name, "rows": dict(used.rows), **used.provenance} if path else {"file": None}

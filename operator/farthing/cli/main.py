@@ -20,6 +20,7 @@ from farthing.errors import FarthingError
 
 VERBS = {
     "plan": "farthing.cli.plan",
+    "size": "farthing.cli.size",
     "estimates": "farthing.cli.estimates",
     "apply": "farthing.cli.apply",
     "status": "farthing.cli.status",

@@ -1,169 +1,139 @@
-"""`farthing plan`: what a job would buy, by every way of running it, before anything is spent."""
+"""`farthing plan`: what a job or a model would buy, by every way of running it, before anything is spent."""
 
-from dataclasses import asdict
-from datetime import datetime
-from decimal import Decimal
+from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
-from typing import Annotated, Any
 
 import typer
-from rich.console import Group, RenderableType
-from rich.text import Text
 
-from farthing.api import BudgetedTrainingJob, GPUNodePool
-from farthing.api.amounts import Axis
-from farthing.cli.cluster import Cluster
-from farthing.cli.manifests import jobs_in, pools_in, read_manifests
-from farthing.cli.output import Format, OutputOption, emit, plain_table
-from farthing.cli.tables import NONE
-from farthing.cli.where import Where
+from farthing.cli import plan_compare, plan_job, plan_options, plan_space
+from farthing.cli.output import Format, OutputOption, emit, words
+from farthing.cli.pinning import pinned
+from farthing.cli.plan_job import plans_for
+from farthing.cli.plan_model import GLOBAL_BATCH, Asked, question
 from farthing.clock import SystemClock
-from farthing.domain.plan import Plan, PlanSet, Prediction
+from farthing.domain.plan import PlanSet
 from farthing.errors import InvalidSpec, NoPlan
-from farthing.kube.resources import NAMESPACES, TRAINING_JOBS
-from farthing.planner import plan as search
-from farthing.planner import plan_request, refusal
-from farthing.units import format_bytes, format_count, format_duration, parse_time
+from farthing.planner import refusal, space
 
 app = typer.Typer(add_completion=False)
 
-INTERVAL = 0.9
-"""± reaches from the median to this quantile: an 80 % interval, as in a job's status."""
-
-PREDICTED = (
-    "step_seconds", "tokens_per_second", "startup_seconds", "checkpoint_seconds", "tokens", "seconds", "cost", "flops", "loss",
-)  # fmt: skip
-"""Members of a plan that are predictions."""
+SEARCHED = 50
+"""Plans that are numbered, so that --compare can name one that is not shown."""
 
 
 @app.command()
 def plan(
     context: typer.Context,
-    file: Annotated[Path, typer.Option("--filename", "-f", help="A manifest of one job; pools may stand beside it.")],
-    pools: Annotated[Path | None, typer.Option(help="Manifests of pools; then no cluster is read.")] = None,
-    cluster: Annotated[
-        bool, typer.Option("--cluster", help="Pools, and what the job spent, from the current context.")
-    ] = False,
-    top: Annotated[int, typer.Option(min=1, help="Plans to show.")] = 5,
-    why: Annotated[bool, typer.Option("--why", help="Also the plans that cannot be used, and by how much.")] = False,
+    file: plan_options.File = None,
+    pools: plan_options.Pools = None,
+    cluster: plan_options.FromCluster = False,
+    pin: plan_options.Pin = None,
+    to: plan_options.To = None,
+    model: plan_options.Model = None,
+    pool: plan_options.Pool = None,
+    budget: plan_options.Budget = None,
+    tokens: plan_options.Tokens = None,
+    accelerator_hours: plan_options.AcceleratorHours = None,
+    flops: plan_options.Flops = None,
+    energy: plan_options.Energy = None,
+    deadline: plan_options.Deadline = None,
+    sequence_length: plan_options.SequenceLength = None,
+    global_batch: plan_options.GlobalBatch = GLOBAL_BATCH,
+    framework: plan_options.Framework = "farthing",
+    pretrained: plan_options.Pretrained = False,
+    adapter: plan_options.Adapter = None,
+    lora_rank: plan_options.LoraRank = 16,
+    unique_tokens: plan_options.UniqueTokens = None,
+    epochs: plan_options.Epochs = None,
+    fix: plan_options.Fix = None,
+    own_trainer: plan_options.OwnTrainer = False,
+    front: plan_options.Front = False,
+    top: plan_options.Top = 5,
+    why: plan_options.Why = False,
+    compare: plan_options.Compare = None,
     output: OutputOption = Format.TABLE,
 ) -> None:
     """Show the best plans with memory, speed, cost, time and loss, each ± its 80 % interval. Spends nothing.
 
-    No cluster is read unless --cluster, --context or --kubeconfig says so. Ends with 1 where no plan fits.
+    Asked for a job (-f), or for a model and pools in words (--model, --pool and a limit). Ends with 1 where no plan fits.
+
+    No cluster is read unless --cluster, --context or --kubeconfig says so.
     """
-    manifests = read_manifests(file)
-    job = _one_job(jobs_in(manifests, str(file)), file)
-    offered = pools_in([*manifests, *(read_manifests(pools) if pools else [])], str(pools or file))
-    asked: Where = context.obj
-    if cluster or (not offered and (asked.context or asked.kubeconfig)):
-        job, found = _from_cluster(asked, job)
-        offered = [*offered, *found]
-    if not offered:
-        raise InvalidSpec("--pools", None, "name a file of GPUNodePools, or say --cluster for those of the current context")
+    _one_question(context)
+    if file is None:
+        _of_model(context, top=top, why=why, front=front, compare=compare, output=output)
+        return
+    job, offered = plan_job.job_and_pools(context.obj, file, pools, cluster=cluster)
     plans = plans_for(job, offered, SystemClock().now())
     if plans.best is None:
-        raise NoPlan(refusal(plans))
-    emit(as_data(plans, top), output, lambda: page(plans, top, why=why))
+        raise _refused(plans, why=why)
+    if pin is not None:
+        _pin(file, to, pinned(_text(file), job, plan_compare.numbered(pin, plans.plans, "--pin"), offered))
+    elif compare is not None:
+        (a, left), (b, right) = plan_compare.chosen(compare, plans.plans)
+        _compare(plan_compare.of_plans(left, right), a, b, output)
+    else:
+        emit(plan_job.as_data(plans, top), output, lambda: plan_job.page(plans, top, why=why))
 
 
-def plans_for(job: BudgetedTrainingJob, pools: list[GPUNodePool], now: datetime) -> PlanSet:
-    """What the planner answers for what is left of the job's budget at `now`. Raises UserError."""
-    deadline = job.spec.budget.deadline
-    seconds = (parse_time(deadline) - now).total_seconds() if deadline else None
-    done = int(Decimal(job.status.progress.tokens)) if job.status.progress else 0
-    return search(plan_request(job.spec, pools, remaining=remaining(job), seconds_left=seconds, tokens_done=done))
+def _of_model(context: typer.Context, *, top: int, why: bool, front: bool, compare: str | None, output: Format) -> None:
+    """The other question: a model and pools in words."""
+    asked, notes = question(Asked(**{each.name: context.params[each.name] for each in fields(Asked)}))
+    answer = space.explore(asked, top=max(top, SEARCHED))
+    for note in notes:
+        words.print(note, soft_wrap=True)
+    if not answer.choices:
+        raise _refused(PlanSet(plans=(), rejections=answer.rejections), why=why)
+    if compare is not None:
+        (a, left), (b, right) = plan_compare.chosen(compare, answer.choices)
+        _compare(plan_compare.of_choices(left, right), a, b, output)
+        return
+    positions = plan_space.shown(answer, top, front=front)
+    emit(plan_space.as_data(answer, positions, asked), output, lambda: plan_space.page(answer, positions, asked, why=why))
 
 
-def remaining(job: BudgetedTrainingJob) -> dict[Axis, Decimal]:
-    """Limits less what the status says was spent, never below nothing."""
-    spent = job.status.spent.as_decimals() if job.status.spent else {}
-    limits = job.spec.budget.limits.as_decimals()
-    return {axis: max(limit - spent.get(axis, Decimal(0)), Decimal(0)) for axis, limit in limits.items()}
+def _refused(plans: PlanSet, *, why: bool) -> NoPlan:
+    """The error that says what came closest; with `why` every family is told of first."""
+    for rejection in plans.rejections if why else ():
+        words.print(f"rejected {rejection}", soft_wrap=True)
+    return NoPlan(refusal(plans))
 
 
-def page(plans: PlanSet, top: int, *, why: bool) -> RenderableType:
-    """The table of the best plans, and under it what a reader should know."""
-    right = ("MEMORY", "TOKENS/S", "COST", "TIME", "TOKENS", "LOSS")
-    table = plain_table("", "POOL", "GANG", *right, "ENDS BY", "STRATEGY", right=right)
-    for rank, candidate in enumerate(plans.plans[:top], 1):
-        table.add_row(str(rank), *_cells(candidate))
-    lines = [
-        *plans.notes,
-        *(f"one more unit of {axis} changes the loss by {slope:.3g}" for axis, slope in plans.marginals.items()),
-    ]
-    if why:
-        lines += [f"rejected {rejection}" for rejection in plans.rejections]
-    return Group(table, *(Text(line) for line in lines))
+def _compare(lines: Sequence[plan_compare.Line], left: int, right: int, output: Format) -> None:
+    emit(plan_compare.as_data(lines, left, right), output, lambda: plan_compare.table(lines, left, right))
 
 
-def as_data(plans: PlanSet, top: int) -> dict[str, Any]:
-    """The same for programs; predictions with both ends of their interval."""
-    return {
-        "plans": [_as_data(candidate) for candidate in plans.plans[:top]],
-        "rejections": [asdict(rejection) for rejection in plans.rejections],
-        "marginals": dict(plans.marginals),
-        "notes": list(plans.notes),
-    }
+def _one_question(context: typer.Context) -> None:
+    """Raise InvalidSpec unless it is about a job or about a model, with options of that one alone."""
+    file, model, to, pin = (context.params[name] for name in ("file", "model", "to", "pin"))
+    if (file is None) == (model is None):
+        remedy = "ask either for a job, with -f FILE, or for a model, with --model, --pool and a limit such as --budget 500usd"
+        raise InvalidSpec("-f", str(file) if file else None, remedy)
+    other = plan_options.OF_MODEL if model is None else plan_options.OF_JOB
+    for parameter in context.command.params:
+        source = context.get_parameter_source(parameter.name or "")
+        given = source is not None and source.name == "COMMANDLINE"
+        if given and getattr(parameter, "rich_help_panel", None) == other:
+            remedy = f"it belongs to the other question, {other}; leave it out"
+            raise InvalidSpec(parameter.opts[0], str(context.params[parameter.name or ""]), remedy)
+    if to is not None and pin is None:
+        raise InvalidSpec("--to", str(to), "it is where --pin N writes; say which plan to pin")
 
 
-def spread(number: Prediction | None) -> str:
-    """`7.1k ±35%`; a dash where nothing is predicted."""
-    if number is None:
-        return NONE
-    value = format_duration(number.value) if number.unit == "s" else format_count(number.value)
-    return f"{value} ±{number.quantile(INTERVAL) / number.value - 1:.0%}" if number.value else value
+def _text(file: Path) -> str:
+    """The manifest as it is written. Raises InvalidSpec for stdin, which is read by then."""
+    if str(file) == "-":
+        raise InvalidSpec("--pin", "-f -", "a pinned manifest keeps the text of its file; name the file")
+    return file.read_text()
 
 
-def _cells(candidate: Plan) -> list[str]:
-    where, memory = candidate.allocation, candidate.memory
-    margin = memory.safe_bytes / memory.expected_bytes - 1
-    return [
-        where.pool, f"{where.pods}×{where.accelerators_per_pod} {where.accelerator}",
-        f"{format_bytes(memory.expected_bytes)} ±{margin:.0%}", spread(candidate.tokens_per_second), spread(candidate.cost),
-        spread(candidate.seconds), spread(candidate.tokens), spread(candidate.loss), candidate.binding,
-        candidate.strategy.signature,
-    ]  # fmt: skip
-
-
-def _as_data(candidate: Plan) -> dict[str, Any]:
-    predictions = {name: getattr(candidate, name) for name in PREDICTED}
-    memory = candidate.memory
-    return {
-        "allocation": asdict(candidate.allocation),
-        "strategy": asdict(candidate.strategy),
-        "memory": {
-            "expectedBytes": memory.expected_bytes,
-            "safeBytes": memory.safe_bytes,
-            "peakPhase": memory.peak_phase,
-            "terms": {phase: dict(terms) for phase, terms in memory.terms.items()},
-            "requestBytes": candidate.memory_request_bytes,
-        },
-        "predictions": {name: _prediction(number) for name, number in predictions.items() if number is not None},
-        "binding": candidate.binding,
-    }
-
-
-def _prediction(number: Prediction) -> dict[str, Any]:
-    low, high = number.quantile(1 - INTERVAL), number.quantile(INTERVAL)
-    return {"value": number.value, "low": low, "high": high, "unit": number.unit, "source": number.source}
-
-
-def _one_job(jobs: list[BudgetedTrainingJob], file: Path) -> BudgetedTrainingJob:
-    if len(jobs) != 1:
-        raise InvalidSpec("-f", str(file), f"plan wants one BudgetedTrainingJob, and there are {len(jobs)}")
-    return jobs[0]
-
-
-def _from_cluster(where: Where, job: BudgetedTrainingJob) -> tuple[BudgetedTrainingJob, list[GPUNodePool]]:
-    """The job with what it spent already, if it is there, and the pools that its namespace may use."""
-    with Cluster(where) as cluster:
-        namespace = job.metadata.namespace or cluster.namespace
-        found = cluster.find(TRAINING_JOBS, job.metadata.name, namespace)
-        if found is not None:
-            job = job.model_copy(update={"status": BudgetedTrainingJob.model_validate(found).status})
-        labels = ((cluster.find(NAMESPACES, namespace) or {}).get("metadata") or {}).get("labels") or {}
-        pools = [
-            pool for pool in cluster.pools() if pool.spec.namespace_selector and pool.spec.namespace_selector.matches(labels)
-        ]
-        return job, pools
+def _pin(file: Path, to: Path | None, text: str) -> None:
+    if to is None:
+        print(text, end="")
+        return
+    try:
+        to.write_text(text)
+    except OSError as error:
+        raise InvalidSpec("--to", str(to), f"cannot be written: {error.strerror}") from error
+    words.print(f"wrote {to}: {file} with its plan pinned", soft_wrap=True)

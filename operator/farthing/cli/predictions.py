@@ -84,7 +84,7 @@ def _estimate(prediction: Prediction, measured: float | None) -> Estimate:
         high=f"{prediction.quantile(HIGH):.6g}" if prediction.sigma else None,
         measured=f"{measured:.6g}" if measured else None,
         unit=prediction.unit,
-        source=prediction.source,
+        source=prediction.source[:512],
     )
 
 

@@ -41,13 +41,15 @@ class Allocation:
 
 @dataclass(frozen=True, slots=True)
 class MemoryEstimate:
-    """Bytes of one process by phase and named term; `baseline` is the runtime before the model exists.
+    """Bytes of one process by phase and named term.
 
     `terms[phase][name]` in bytes; the peak is the maximum over phases, never a plain sum of everything.
     """
 
     terms: Mapping[str, Mapping[str, float]]
+    """A term that is absent from a phase is nothing there."""
     baseline: float
+    """Outside the model's tensors: on a CPU the runtime before the model exists, on a GPU context and communication buffers."""
     safety: float
     """Factor on the model's part that admission adds."""
 
@@ -127,6 +129,8 @@ class Plan:
     binding: str
     """The axis (or `deadline`) that ends the run first."""
     executable_by: str = "farthing_trainer"
+    energy: Prediction | None = None
+    """kWh of the accelerators for `seconds`; None where nobody states their design power."""
 
     @property
     def world_size(self) -> int:

@@ -53,8 +53,6 @@ class RuntimeProfile:
     cpu_baseline_bytes: int = 820 * 1024**2
     """Resident set of a CPU trainer without its model: 782-803 MiB measured (peak minus model terms, torch 2.15: one process,
     two unsharded, two sharded; 733 MiB of it stands before the model exists), and a little for luck."""
-    gpu_baseline_bytes: int = 600 * 1024**2
-    """CUDA context and NCCL channels: 141 MiB on a T4, several hundred with NCCL (unverified; research/estimators 1.4)."""
     startup_seconds: float = 18.0
     """Schedule + pull of a warm image + import + rendezvous + load: 11–18 s on two cores (DESIGN 9)."""
     checkpoint_seconds: float = 3.0
@@ -77,6 +75,20 @@ class Measurement:
     peak_memory_bytes: float | None = None
     startup_seconds: float | None = None
     checkpoint_seconds: float | None = None
+    family: str = ""
+    """Model family, such as `llama`; empty: that of the question."""
+    flops_per_token: float | None = None
+    """Executed by the measured plan: it tells one plan for two models apart; None: the model of the question."""
+    predicted_tokens_per_second: float | None = None
+    """By the formulas alone, never a corrected number; None: only the drafts of the question can tell."""
+    predicted_sigma: float | None = None
+    """Relative deviation that they gave it."""
+    predicted_memory_bytes: float | None = None
+    """The same of the peak."""
+    origin: str = ""
+    """Who measured: `namespace/job attempt n`."""
+    measured_at: str = ""
+    """RFC 3339 time of the last look; empty where unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,3 +116,8 @@ class PlanRequest:
     """How often to step down after a worker was killed for memory."""
     measurements: tuple[Measurement, ...] = ()
     profile: RuntimeProfile = field(default_factory=RuntimeProfile)
+
+    @property
+    def trainable_parameters(self) -> int:
+        """Parameters that are trained: the adapter's, or all."""
+        return self.adapter_parameters or self.shape.parameters

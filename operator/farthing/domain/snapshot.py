@@ -195,7 +195,9 @@ class Snapshot:
     accounts: Mapping[str, TrainingBudget] = field(default_factory=dict)
     """By namespace/name."""
     orphans: tuple[Attempt, ...] = ()
-    """Open attempts whose job is gone."""
+    """Attempts whose job is gone, and whose bill is open or of which something is left."""
+    history: tuple[Attempt, ...] = ()
+    """Settled attempts whose job is gone and of which nothing is left but the bill: what they measured is still known."""
     namespace_labels: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     native_gangs: bool = False
     """Whether scheduling.k8s.io PodGroups are served."""

@@ -18,7 +18,9 @@ from farthing.api.spend import NestedEndsSpec
 from farthing.contract.runconfig import RunConfig
 from farthing.domain.decision import Because, Lease, NestedEnds, OpenAttempt
 from farthing.domain.plan import Plan
-from farthing.units import LARGEST_COUNT, format_whole
+from farthing.planner.corrections import UNEXPLAINED
+from farthing.planner.learning import THROUGHPUT
+from farthing.units import LARGEST_COUNT, format_bytes, format_whole
 
 ANNOTATION_PLAN: Final = "farthing.dev/plan"
 ANNOTATION_RUN_CONFIG: Final = "farthing.dev/run-config"
@@ -46,7 +48,20 @@ def annotations(action: OpenAttempt, generation: int, budget: BudgetSpec) -> dic
 def plan_of(record: SpendRecord) -> Plan | None:
     """The plan that the attempt was opened with; None where the record carries none (written by hand)."""
     text = record.metadata.annotations.get(ANNOTATION_PLAN)
-    return None if text is None else _PLAN.validate_json(text)
+    return None if text is None else read_plan(text)
+
+
+def read_plan(text: str) -> Plan:
+    """The plan in the text of ANNOTATION_PLAN."""
+    return _PLAN.validate_json(text)
+
+
+def taught(plan: Plan) -> str:
+    """What measurements changed of the formulas' speed and memory, in words, with whose they are; empty where none did."""
+    _, found, words = plan.tokens_per_second.source.partition(f"; {THROUGHPUT} × ")
+    missed = plan.memory.terms[plan.memory.peak_phase].get(UNEXPLAINED, 0.0)
+    memory = f"memory {'+' if missed > 0 else '-'} {format_bytes(abs(missed))} as measured" if missed else ""
+    return "; ".join(part for part in (f"{THROUGHPUT} × {words}" if found else "", memory) if part)
 
 
 def because_of(record: SpendRecord) -> Because | None:

@@ -63,6 +63,7 @@ def predictions(plan: Plan) -> dict[str, Prediction]:
         "tokens": plan.tokens,
         "flops": plan.flops,
         "cost": plan.cost,
+        "energy": plan.energy,
         "loss": plan.loss,
     }
     return {name: each for name, each in named.items() if each is not None}

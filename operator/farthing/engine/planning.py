@@ -1,6 +1,6 @@
 """Phase 2, plan: what could be started for each job that wants to be, with a lease that the books allow."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -86,7 +86,9 @@ class CachedPlanner:
 def plan_cases(snapshot: Snapshot, planner: Planner, settings: Settings) -> tuple[Case, ...]:
     """Every job with its books; candidates only for those that want to start."""
     known = measurements(snapshot)
-    return tuple(_case(view, snapshot, planner, settings, known) for view in snapshot.jobs)
+    return tuple(
+        _case(view, snapshot, planner, settings, known.for_job(view.job.metadata.uid, view.namespace)) for view in snapshot.jobs
+    )
 
 
 def _case(view: JobView, snapshot: Snapshot, planner: Planner, settings: Settings, known: Sequence[Measurement]) -> Case:
@@ -137,7 +139,7 @@ def intend(
         return Intent(plans=plans, exhausted=Because(Reason.BUDGET_EXHAUSTED, _why_no_plan(plans)))
     if not plans.plans:
         return _without_plan(view, books, snapshot, settings, Because(Reason.NO_PLAN, _why_no_plan(plans)))
-    stage_plans = plans.plans if books.stage == "Train" else (prepare_plan(plans, settings),)
+    stage_plans = plans.plans if books.stage == "Train" else (prepare_plan(plans, settings, with_nodes(snapshot)),)
     return _with_leases(view, books, snapshot, settings, plans, stage_plans[:MAX_CANDIDATES])
 
 
@@ -237,9 +239,15 @@ def pool_of(snapshot: Snapshot, name: str) -> GPUNodePool | None:
     return next((view.pool for view in snapshot.pools if view.name == name), None)
 
 
-def prepare_plan(plans: PlanSet, settings: Settings) -> Plan:
-    """One accelerator of the cheapest usable pool: tokenising needs none of the gang, so none of it waits."""
-    cheapest = min(plans.plans, key=lambda plan: (_price_each(plan), plan.allocation.pool))
+def with_nodes(snapshot: Snapshot) -> frozenset[str]:
+    """Names of the pools that have a ready node now."""
+    return frozenset(view.name for view in snapshot.pools if any(node.ready for node in view.nodes))
+
+
+def prepare_plan(plans: PlanSet, settings: Settings, ready: Collection[str]) -> Plan:
+    """One accelerator of the cheapest usable pool: tokenising needs none of the gang, so none of it waits. A pool without a
+    ready node comes last, for nobody promised that it will ever have one."""
+    cheapest = min(plans.plans, key=lambda plan: (plan.allocation.pool not in ready, _price_each(plan), plan.allocation.pool))
     return replace(
         cheapest,
         strategy=replace(cheapest.strategy, accumulation=cheapest.strategy.accumulation * cheapest.world_size),

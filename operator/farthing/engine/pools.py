@@ -9,7 +9,9 @@ from farthing.catalog import accelerator
 from farthing.domain.snapshot import PoolView
 from farthing.engine.measure import startup_seconds
 from farthing.engine.planning import Case
+from farthing.engine.sizing import desired_nodes, one_node_more
 from farthing.errors import UserError
+from farthing.planner.sizing_pools import PoolSize
 from farthing.units import format_time
 
 SMOOTHING = 0.3
@@ -18,7 +20,7 @@ UNCHANGED_BELOW = 0.05
 """A relative change of the start-up time that is not worth a write."""
 
 
-def pool_status(view: PoolView, cases: Sequence[Case], now: datetime) -> GPUNodePoolStatus:
+def pool_status(view: PoolView, cases: Sequence[Case], now: datetime, size: PoolSize) -> GPUNodePoolStatus:
     """The pool's status; equal to the present one when nothing changed."""
     previous = view.pool.status
     ready = [node for node in view.nodes if node.ready]
@@ -28,6 +30,8 @@ def pool_status(view: PoolView, cases: Sequence[Case], now: datetime) -> GPUNode
         accelerators=sum(node.accelerators for node in ready),
         free=sum(node.free for node in ready),
         held=_held(view, cases),
+        desired_nodes=desired_nodes(view, cases, size),
+        one_node_more=one_node_more(size),
         price_text=_price(view),
         startup_seconds=_startup(view, cases) or previous.startup_seconds,
         conditions=_conditions(view, now),

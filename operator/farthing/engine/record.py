@@ -11,6 +11,7 @@ from farthing.engine.planning import Case
 from farthing.engine.pools import pool_status
 from farthing.engine.ports import World
 from farthing.engine.situations import managed
+from farthing.engine.sizing import pool_sizes
 from farthing.engine.status import job_status
 from farthing.errors import ClusterError
 from farthing.ledger import account
@@ -69,8 +70,9 @@ class Scribe:
             await self._world.emit(carried.view.job, entry.reason, entry.message, warning=entry.reason in WARNINGS)
 
     async def _pools(self, cases: Sequence[Case]) -> None:
+        sizes = pool_sizes(cases, self._snapshot.pools)
         for view in self._snapshot.pools:
-            status = pool_status(view, cases, self._snapshot.now)
+            status = pool_status(view, cases, self._snapshot.now, sizes[view.name])
             if status == view.pool.status:
                 continue
             try:

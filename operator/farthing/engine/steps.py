@@ -27,7 +27,7 @@ from farthing.domain.scheduling import Preempt, Start
 from farthing.domain.snapshot import Attempt, JobView, PoolView, Snapshot
 from farthing.engine.deadlines import NOW, job_deadline, lease_update, lowers, with_quote
 from farthing.engine.lifecycle import Observation, State
-from farthing.engine.opening import reopened
+from farthing.engine.opening import reopened, taught
 from farthing.engine.planning import Case, pool_of
 from farthing.engine.raises import from_trunk
 from farthing.engine.runconfig import AttemptIdentity, run_config
@@ -57,6 +57,7 @@ def open_attempt(case: Case, start: Start, snapshot: Snapshot, settings: Setting
         f"{identity.stage.lower()} attempt {identity.name}: {allocation.pods} × {allocation.accelerators_per_pod}"
         f" {allocation.accelerator} on {allocation.pool}, at most {format_duration(lease.ends.hard)} ({start.reason})"
     )
+    corrected = taught(chosen.plan) if books.stage == "Train" else ""
     return OpenAttempt(
         job=view.key,
         attempt=identity.name,
@@ -65,7 +66,7 @@ def open_attempt(case: Case, start: Start, snapshot: Snapshot, settings: Setting
         plan=chosen.plan,
         lease=lease,
         run_config=run_config(view.job, identity, chosen.plan, lease, pool, snapshot.now),
-        because=Because(Reason.STARTED, message, numbers),
+        because=Because(Reason.STARTED, "; ".join(part for part in (message, corrected) if part), numbers),
     )
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.optimize import least_squares
 
 from farthing.estimates.configuration import Floats
-from farthing.estimates.constants_memory import FITTED, MemoryConstants
+from farthing.estimates.constants_memory import MemoryConstants
 from farthing.estimates.memory import estimate_memory
 from farthing.estimates.memory.allocator import ESTIMATED, resting_bytes, totals
 from farthing.estimates.results import MemoryBreakdown
@@ -29,16 +29,18 @@ def fit_memory(rows: MeasuredRows) -> MemoryConstants:
     if not len(chosen):
         return MemoryConstants()
     weight = _weights(chosen)
-    spread = np.array([each[1] for each in FITTED.values()])
+    facts, names = MemoryConstants.facts(), MemoryConstants.free()
+    prior = np.log([facts[name]["prior"] for name in names])
+    spread = np.array([facts[name]["spread"] for name in names])
 
     def residuals(z: Floats) -> Floats:
-        breakdown = estimate_memory(chosen.configurations, _constants(spread * z))
+        breakdown = estimate_memory(chosen.configurations, _constants(names, prior + spread * z))
         own = np.log(chosen.predicted_peak(breakdown) / chosen.peak) / ROW_SIGMA
         held = _held(chosen, breakdown) / ROW_SIGMA
         return np.concatenate([np.sqrt(weight) * _tempered(own), np.sqrt(weight) * _tempered(held), z])
 
-    found = least_squares(residuals, np.zeros(len(FITTED)), method="trf", max_nfev=30, diff_step=1e-3)
-    constants = _constants(spread * found.x)
+    found = least_squares(residuals, np.zeros(len(names)), method="trf", max_nfev=30, diff_step=1e-3)
+    constants = _constants(names, prior + spread * found.x)
     return replace(constants, safe_active=_margin(chosen, constants))
 
 
@@ -52,8 +54,8 @@ def _held(rows: MeasuredRows, breakdown: MemoryBreakdown) -> Floats:
     return np.asarray(np.where(known, np.log(predicted / np.where(known, measured, predicted)), 0.0), dtype=np.float64)
 
 
-def _constants(logarithms: Floats) -> MemoryConstants:
-    values = {name: prior * float(np.exp(move)) for (name, (prior, _)), move in zip(FITTED.items(), logarithms, strict=True)}
+def _constants(names: tuple[str, ...], logarithms: Floats) -> MemoryConstants:
+    values = dict(zip(names, np.exp(logarithms).tolist(), strict=True))
     ratios = {name: max(values[name], 1.0) for name in ("reserved_fixed", "reserved_variable")}
     return MemoryConstants(**{**values, **ratios})
 

@@ -181,7 +181,7 @@ def _facts(cells: Cells, filled: Cells) -> dict[str, Any]:
         "groups": cells.get("source_group", ""),
         "frameworks": cells.get("framework", ""),
         "status": cells.get("status", "") or "ok",
-        "metric": cells.get("memory_metric", "") or "unknown",
+        "metric": filled.get("memory_metric", "") or "unknown",
         "peak": _measured(cells, "peak_mem_gib") * GIB,
         **gib,
         "context": _measured(cells, "cuda_context_gib") * GIB,

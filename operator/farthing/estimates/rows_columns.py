@@ -1,12 +1,14 @@
 """One measured row → the columns of `Configurations`: cells filled by the framework's policy, then plain arithmetic."""
 
+from collections.abc import Mapping
 from math import nan
 
 from farthing.catalog.devices import Device, device
 from farthing.catalog.frameworks import Framework, framework, general
 from farthing.estimates.configuration import Attention, Checkpointing, Loss, Sharding
 from farthing.estimates.rows_cells import Cells, RowRefused, flag, given, positive, word
-from farthing.estimates.rows_model import adapter_parameters, model_columns
+from farthing.estimates.rows_model import adapter_parameters, row_model
+from farthing.models import model_columns
 from farthing.units import GIB
 
 CHECKPOINTING = {
@@ -42,18 +44,29 @@ def row_columns(cells: Cells) -> tuple[dict[str, float], dict[str, str]]:
     accelerator = _device(cells)
     filled = policy.filled(cells)
     layout = _layout(filled)
-    filled |= {
-        "accelerator": accelerator.name if accelerator else cells.get("gpu", ""),
+    filled = ruled_cells(policy, filled, accelerator.name if accelerator else cells.get("gpu", ""), layout)
+    columns = {**model_columns(row_model(filled)), **layout, **_hardware(filled, accelerator), **_batch(filled, layout)}
+    columns |= policy_columns(policy, filled, columns)
+    return columns | _paged(filled, columns), filled
+
+
+def ruled_cells(policy: Framework, filled: Cells, accelerator: str, layout: Mapping[str, float]) -> dict[str, str]:
+    """The filled row after the framework's rules, with the facts that they may ask for; `layout`: sharding, shard_degree."""
+    facts = {
+        "accelerator": accelerator,
         "sharded": str(layout["sharding"] == Sharding.ZERO3 and layout["shard_degree"] > 1).lower(),
         "adapter": str(filled["peft"] != "none").lower(),
         "quantized": str(filled["quantized_base"] != "none").lower(),
     }
-    filled = policy.ruled(filled)
-    model = model_columns(filled)
-    columns = {**model, **layout, **_hardware(filled, accelerator), **_batch(filled, layout)}
-    columns |= _kernels(filled)
-    columns |= _precision(filled, policy, columns)
-    return columns, filled
+    return policy.ruled({**filled, **facts})
+
+
+def policy_columns(policy: Framework, ruled: Cells, columns: dict[str, float]) -> dict[str, float]:
+    """Kernels, and bytes an element of every kind, of a ruled row; `columns`: those of the model and of the layout.
+
+    Raises RowRefused for what is not modelled.
+    """
+    return {**_kernels(ruled), **_precision(ruled, policy, columns)}
 
 
 def _device(cells: Cells) -> Device | None:
@@ -202,6 +215,16 @@ def _precision(cells: Cells, policy: Framework, columns: dict[str, float]) -> di
         "has_adapter": float(adapter),
         "quantized": float(quantized),
     }
+
+
+def _paged(cells: Cells, columns: dict[str, float]) -> dict[str, float]:
+    """States of a paged optimizer, which give way to the host as a whole where the device cannot hold all that stays on it."""
+    if not general()["optimizers"].get(cells["optimizer"].lower(), {}).get("paged", False):
+        return {}
+    ranks = columns["tp"] * columns["pp"] * columns["shard_degree"]
+    base = columns["parameters"] * (columns["frozen_bytes"] if columns["has_adapter"] else columns["parameter_bytes"])
+    resting = (base + columns["trainable"] * (columns["state_bytes"] + columns["master_bytes"])) / ranks
+    return {"state_bytes": 0.0} if resting > columns["device_memory"] else {}
 
 
 def _reduce(policy: Framework, sizes: dict[str, float], gradient: float) -> float:

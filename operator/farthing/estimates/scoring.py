@@ -73,6 +73,12 @@ def by_group(groups: npt.NDArray[np.str_], predicted: Floats, measured: Floats) 
     return [_score(str(group), signed[known & (groups == group)]) for group in np.unique(groups[known])]
 
 
+def merged_groups(rows: MeasuredRows) -> npt.NDArray[np.str_]:
+    """Each row's group, where groups that run one framework's code (one fold) are one, its names joined by `+`."""
+    named = {fold: "+".join(np.unique(rows.groups[rows.folds == fold])) for fold in np.unique(rows.folds)}
+    return np.array([named[fold] for fold in rows.folds], dtype=np.str_)
+
+
 def averaged(scores: list[GroupScore]) -> GroupScore:
     """The groups' figures averaged with equal weight. Raises ValueError without any."""
     if not scores:

@@ -63,7 +63,18 @@ class ClusterAttempts:
             # Whoever led while we were away may have dropped the hold as long as it had no record; now that it has, it stays.
             await self._books.hold(job, action.attempt, action.lease.held, ())
         await self._create_children(children, record["metadata"]["uid"])
+        await self._check_still_open(children.record)
         await self._create(children.job)
+
+    async def _check_still_open(self, wanted: Dict) -> None:
+        """Raise Conflict where the attempt was settled while we were away: what starts now would be on no bill.
+
+        If that happens after this look, the children that were made above are gone with it, and the Job starts nothing.
+        """
+        record = await self._client.get(RECORDS.of(wanted))
+        if record is None:
+            raise Conflict(f"SpendRecord {wanted['metadata']['name']} is gone: another leader was here")
+        _check_same(record, wanted)
 
     async def release(self, attempt: Attempt) -> None:
         """Set the Job's suspend to false. A Job made anew under the name is left alone."""

@@ -48,12 +48,14 @@ class Snapshots:
         for attempt in attempts:
             by_uid[attempt.record.spec.job.uid].append(attempt)
         known = {job.metadata.uid for job in jobs.values()}
+        alone = [each for each in attempts if each.record.spec.job.uid not in known]
         return Snapshot(
             now=now,
             jobs=tuple(_view(job, by_uid.get(job.metadata.uid, ()), references) for _, job in sorted(jobs.items())),
             pools=self._pool_views(pools.values()),
             accounts=accounts,
-            orphans=tuple(each for each in attempts if each.record.spec.job.uid not in known and _unfinished(each)),
+            orphans=tuple(each for each in alone if _unfinished(each)),
+            history=tuple(each for each in alone if not _unfinished(each)),
             namespace_labels={
                 item["metadata"]["name"]: item["metadata"].get("labels") or {} for item in self._watches.namespaces
             },

@@ -7,9 +7,10 @@ never trained in; checkpoints and expected rework take their share (Young/Daly).
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from math import floor, sqrt
+from math import floor, isinf
 
 from farthing.api.amounts import Axis
+from farthing.planner.spot import daly_interval, young_waste
 from farthing.units import SECONDS_PER_HOUR
 
 DEADLINE = "deadline"
@@ -59,8 +60,14 @@ class Purchase:
 
 
 def checkpoint_waste(checkpoint_seconds: float, mean_time_between_failures: float) -> float:
-    """Share of time lost at the best interval T = √(2CM): C/T + T/(2M) = √(2C/M). Young 1974, Daly 2006."""
-    return sqrt(2.0 * checkpoint_seconds / mean_time_between_failures)
+    """Share of training time lost to saves and to work done again, at the best interval between saves; seconds in.
+
+    Raises InvalidSpec where the seconds of a save are no finite number of at least 0.
+    """
+    if isinf(mean_time_between_failures) or checkpoint_seconds == 0.0:
+        return 0.0
+    interval = daly_interval(checkpoint_seconds, mean_time_between_failures)
+    return young_waste(checkpoint_seconds, interval, mean_time_between_failures)
 
 
 def purchase(meter: Meter, remaining: Mapping[Axis, Decimal], seconds_left: float | None) -> Purchase:

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator
 from itertools import product
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from farthing.contract.flops import ActivationCheckpointing
 from farthing.contract.runconfig import Grouping, Precision, Sharding
-from farthing.domain.plan import Allocation, Strategy
+from farthing.domain.plan import Allocation, MemoryEstimate, Strategy
 from farthing.domain.planning import PlanRequest, PoolOffer
+from farthing.planner.offers import measured_precision
 
 Choice = TypeVar("Choice")
 
@@ -15,6 +16,35 @@ PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16")
 SHARDINGS: tuple[Sharding, ...] = ("None", "FullShard")
 GROUPINGS: tuple[Grouping, ...] = ("Root", "PerLayer")
 CHECKPOINTINGS: tuple[ActivationCheckpointing, ...] = ("None", "Full")
+
+
+class Candidate(NamedTuple):
+    """One way to run the job, nothing said about it yet."""
+
+    offer: PoolOffer
+    allocation: Allocation
+    strategy: Strategy
+
+
+class Estimate(NamedTuple):
+    """What is estimated of one: bytes of one process, seconds of one optimizer step, their relative spread, and where from."""
+
+    memory: MemoryEstimate
+    step_seconds: float
+    sigma: float
+    source: str
+
+
+def candidates(request: PlanRequest, offer: PoolOffer) -> Iterator[Candidate]:
+    """Every legal one on this pool, in a fixed order."""
+    for allocation in allocations(request, offer):
+        for strategy in strategies(request, offer, allocation):
+            yield Candidate(offer, allocation, strategy)
+
+
+def is_sharded(allocation: Allocation, strategy: Strategy) -> bool:
+    """Whether states are really split: a world of one has nothing to split."""
+    return strategy.sharding == "FullShard" and allocation.accelerators > 1
 
 
 def allocations(request: PlanRequest, offer: PoolOffer) -> tuple[Allocation, ...]:
@@ -56,10 +86,8 @@ def strategies(request: PlanRequest, offer: PoolOffer, allocation: Allocation) -
 
 
 def precisions(request: PlanRequest, offer: PoolOffer) -> tuple[Precision, ...]:
-    """Precisions whose rate is known: a measured rate counts as float32; bfloat16 only where the catalogue has its peak."""
-    known = set(offer.accelerator.peak_flops)
-    if offer.measured_flops_per_second is not None:
-        known.add("float32")
+    """Precisions whose rate is known: published in the catalogue, or measured on the pool."""
+    known = {*offer.accelerator.peak_flops, measured_precision(offer)}
     return tuple(p for p in _choices(request.fixed.precision, PRECISIONS) if p in known)
 
 

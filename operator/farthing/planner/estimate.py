@@ -1,15 +1,18 @@
 """From draft to plan: what a pod must ask for, and what the budget buys with it."""
 
-from math import ceil
+from dataclasses import replace
+from math import ceil, hypot, isfinite
 
+from farthing.catalog.devices import device
 from farthing.domain.plan import MemoryEstimate, Plan, Prediction
 from farthing.domain.planning import PlanRequest, PoolOffer
 from farthing.planner.budget import TIME_AXES, Meter, Purchase, checkpoint_waste, purchase
 from farthing.planner.corrections import Corrections, Speed
+from farthing.planner.cpu_memory import MASTER
 from farthing.planner.drafts import Draft
-from farthing.planner.efficiency import peak_rate
+from farthing.planner.energy import PowerDraw, predict_energy
 from farthing.planner.loss import predict_loss
-from farthing.planner.timing import trainable
+from farthing.planner.offers import peak_rate
 from farthing.units import GIB, MIB
 
 SHM_BYTES = 64 * MIB
@@ -54,6 +57,7 @@ def make_plan(request: PlanRequest, draft: Draft, known: Corrections) -> Plan:
         peak_flops_per_second=peak_rate(draft.offer, draft.strategy.precision),
         price_per_hour=meter.price_per_hour,
         binding=bought.binding,
+        energy=_energy(draft, meter, bought, used),
     )
 
 
@@ -77,7 +81,7 @@ def plan_meter(request: PlanRequest, draft: Draft, known: Corrections, speed: Sp
 
 def _save_seconds(request: PlanRequest) -> float:
     """Weights and two moments in float32 for what is trained, beside the fixed cost of a small save."""
-    return request.profile.checkpoint_seconds + 12.0 * trainable(request) / SAVE_BANDWIDTH
+    return request.profile.checkpoint_seconds + 12.0 * request.trainable_parameters / SAVE_BANDWIDTH
 
 
 def _startup_source(draft: Draft, known: Corrections) -> str:
@@ -90,6 +94,17 @@ def _loss(request: PlanRequest, bought: Purchase) -> Prediction | None:
     if request.pretrained:
         return None
     return predict_loss(request.shape, request.tokens_done + bought.tokens, request.unique_tokens)
+
+
+def _energy(draft: Draft, meter: Meter, bought: Purchase, sigma: float) -> Prediction | None:
+    """Of the gang for `bought.seconds`, idle while it starts; `sigma`: spread of those seconds. None without design power."""
+    row = device(draft.offer.accelerator.name)
+    if row is None or not isfinite(row.watts):
+        return None
+    idle = min(meter.startup_seconds, bought.seconds)
+    draw = PowerDraw(row.name, row.watts)
+    energy = predict_energy(draw, draft.allocation.accelerators, bought.seconds - idle, idle)
+    return replace(energy, sigma=hypot(energy.sigma, sigma))
 
 
 def pod_shm_bytes(draft: Draft) -> int:
@@ -107,7 +122,8 @@ def pod_memory_bytes(request: PlanRequest, draft: Draft, memory: MemoryEstimate)
     if draft.offer.accelerator.kind == "CPU":
         return round_to_mib(memory.safe_bytes * processes + pod_shm_bytes(draft))
     states = sum(memory.terms["optimizer"].get(name, 0.0) for name in ("parameters", "optimizer states"))
-    host = GPU_HOST_BYTES + states + memory.terms["load"]["full tensor"]
+    shape = request.shape
+    host = GPU_HOST_BYTES + states + MASTER * max(shape.embedding_parameters, shape.hidden * shape.ffn)
     return round_to_mib(host * processes + pod_shm_bytes(draft))
 
 

@@ -13,8 +13,8 @@ what the budget buys is then told in tokens, not in loss (`predict_outcome`).
 
 from dataclasses import dataclass
 from math import exp, hypot, isfinite, log, sqrt
+from typing import Protocol
 
-from farthing.contract.shape import ModelShape
 from farthing.domain.plan import Prediction
 from farthing.errors import InvalidSpec
 
@@ -39,6 +39,18 @@ AdamW 6e-3, batch 4 × 256 and the last 20 % decaying: 0.17M parameters, D = 0.1
 SMALL_VOCABULARY = 1024
 SMALL_SIGMA = 0.20
 """Wide: one corpus, one vocabulary, one learning rate; other text, schedules and batches moved it by up to a fifth."""
+
+
+class LanguageModel(Protocol):
+    """All that the laws ask of a model."""
+
+    @property
+    def parameters(self) -> int:
+        """N, embeddings included."""
+
+    @property
+    def vocabulary(self) -> int:
+        """V."""
 
 
 def effective_tokens(tokens: float, unique_tokens: float | None) -> float:
@@ -94,7 +106,9 @@ class TokenWorth:
         return tuple(found)
 
 
-def loss_value(shape: ModelShape, tokens: float, unique_tokens: float | None = None, worth: TokenWorth | None = None) -> float:
+def loss_value(
+    shape: LanguageModel, tokens: float, unique_tokens: float | None = None, worth: TokenWorth | None = None
+) -> float:
     """Nats per token after training on `tokens` in all; never above ln V. Decreases in `tokens`.
 
     `worth` says what the tokens are worth and then replaces `unique_tokens`.
@@ -108,7 +122,7 @@ def loss_value(shape: ModelShape, tokens: float, unique_tokens: float | None = N
 
 
 def predict_loss(
-    shape: ModelShape, tokens: float, unique_tokens: float | None = None, worth: TokenWorth | None = None
+    shape: LanguageModel, tokens: float, unique_tokens: float | None = None, worth: TokenWorth | None = None
 ) -> Prediction:
     """`loss_value` with its origin and uncertainty: the fit's own, and the spread between texts, added in squares."""
     worth = worth or TokenWorth(unique_tokens)
@@ -119,7 +133,7 @@ def predict_loss(
     return Prediction(loss_value(shape, tokens, worth=worth), sigma, "nats/token", source)
 
 
-def predict_outcome(shape: ModelShape, tokens: float, *, pretrained: bool, worth: TokenWorth | None = None) -> Prediction:
+def predict_outcome(shape: LanguageModel, tokens: float, *, pretrained: bool, worth: TokenWorth | None = None) -> Prediction:
     """What training on `tokens` gives: the final loss, or for a pretrained model the fresh tokens that they are worth.
 
     The unit tells which: `nats/token`, lower is better, or `tokens`, higher is better. No published law tells the loss on data
@@ -164,7 +178,7 @@ def _term_sigma(coefficient: float, exponent: float, x: float, fitted: tuple[flo
     return sqrt(max(0.0, variance))
 
 
-def _small_scale(shape: ModelShape, tokens: float) -> float:
+def _small_scale(shape: LanguageModel, tokens: float) -> float:
     """Scaled by ln V ÷ ln 1,024 for other vocabularies: longer tokens carry more nats (assumed, not measured)."""
     floor, height, unit, exponent = SMALL_SCALE
     return float((floor + height * (tokens / unit) ** -exponent) * log(shape.vocabulary) / log(SMALL_VOCABULARY))

@@ -29,6 +29,32 @@ def pool_offers(
     return tuple(offers)
 
 
+def measured_precision(offer: PoolOffer) -> str | None:
+    """Of what precision the pool's measured rate of products is: the least published peak that is not below it.
+
+    float32 where none is published; None without a measured rate, and where it is above every published peak, for then it is of
+    a precision that nothing is planned in.
+    """
+    rate, peaks = offer.measured_flops_per_second, offer.accelerator.peak_flops
+    if rate is None:
+        return None
+    reachable = [precision for precision in peaks if peaks[precision] >= rate]
+    return min(reachable, key=lambda precision: peaks[precision], default=None if peaks else "float32")
+
+
+def peak_rate(offer: PoolOffer, precision: str) -> float:
+    """Most FLOP/s that one accelerator executes. Raises ValueError where neither pool nor catalogue knows.
+
+    A GPU: the published dense peak, and the pool's measured rate where there is none. A CPU slot: the measured rate first.
+    """
+    measured = offer.measured_flops_per_second if measured_precision(offer) == precision else None
+    published = offer.accelerator.peak_flops.get(precision)
+    peak = measured or published if offer.accelerator.kind == "CPU" else published or measured
+    if peak is None:
+        raise ValueError(f"pool {offer.name}: no {precision} rate is known for {offer.accelerator.name}")
+    return peak
+
+
 def _selected(spec: BudgetedTrainingJobSpec, pool: GPUNodePool) -> bool:
     spot_suits = {"Allow": True, "Never": not pool.spec.spot, "Only": pool.spec.spot}[spec.compute.spot]
     return spot_suits and spec.compute.pool_selector.matches(pool.metadata.labels)

@@ -8,12 +8,12 @@ from typing import Any
 from farthing.api.amounts import Axis
 from farthing.api.job import BudgetedTrainingJobSpec, LoraSpec, ModelSpec
 from farthing.api.pool import GPUNodePool
-from farthing.catalog import preset
+from farthing.catalog import preset, presets
 from farthing.contract.flops import Adapter
 from farthing.contract.shape import ModelShape, shape_from_config
 from farthing.domain.planning import Measurement, PlanRequest, PoolOffer, RuntimeProfile
 from farthing.errors import InvalidSpec
-from farthing.planner.memory import MASTER
+from farthing.planner.cpu_memory import MASTER
 from farthing.planner.offers import pool_offers
 
 NOTHING_MEASURED: Mapping[str, float] = MappingProxyType({})
@@ -68,6 +68,11 @@ def plan_request(
     )
 
 
+def measured_startup(pools: Sequence[GPUNodePool]) -> dict[str, float]:
+    """Seconds of start-up by pool, of those on which an attempt has started."""
+    return {pool.metadata.name: float(text) for pool in pools if (text := pool.status.startup_seconds) is not None}
+
+
 def model_config(model: ModelSpec, pretrained_config: Mapping[str, Any] | None = None) -> Mapping[str, Any]:
     """The job's Hugging Face config: of the preset, inline, or of the pretrained folder. Raises InvalidSpec."""
     if model.preset is not None:
@@ -87,6 +92,9 @@ def shape_from_config_field(config: Mapping[str, Any], model: ModelSpec) -> Mode
     try:
         return shape_from_config(config)
     except ValueError as error:
+        if model.preset is not None:
+            remedy = f"the trainer does not build it ({error}); use one of {', '.join(presets())}"
+            raise InvalidSpec("spec.model.preset", model.preset, remedy) from error
         raise InvalidSpec(field, dict(config), str(error)) from error
 
 

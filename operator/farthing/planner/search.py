@@ -20,7 +20,7 @@ def plan(request: PlanRequest) -> PlanSet:
     limited.
     """
     offers = {offer.name: offer for offer in request.pools}
-    candidates = [draft for offer in request.pools for draft in drafts(request, offer)]
+    candidates = drafts(request)
     known = Corrections(request.measurements, candidates)
     made = [(draft, make_plan(request, draft, known)) for draft in candidates]
 

@@ -7,20 +7,22 @@ then the least sum of ends, then the least cost, then the first in order of inpu
 
 The search starts jobs one after another, each as early as the ones before leave room, over all orders and options (some such
 order is optimal, for nothing is gained by a start that could be moved forward), depth first, best option first, and drops a
-branch that cannot beat the best found. It is exact when it ends within `limit` branches (`SizingPlan.exact`): as a rule
-for up to five jobs of six options that compete, and at once for any number that do not. Otherwise the best found stands. It
-counts branches, not seconds: the same question has the same answer everywhere.
+branch that cannot beat the best found. It is exact when it ends within `limit` placements looked at (`SizingPlan.exact`): as a
+rule for up to five jobs of six options that compete, and at once for any number that do not. Otherwise the best found stands.
+It counts placements, not seconds: the same question has the same answer everywhere.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from math import inf, isfinite
+from math import ceil, inf, isfinite
 
 from farthing.errors import InvalidSpec, MissingPrice
 
-BRANCHES = 20_000
-"""Branches tried before the best found is taken: about a second."""
+LOOKS = 20_000
+"""Placements looked at before the best found is taken: 0.2 s where a dozen jobs compete, 4 s where a hundred do."""
+ROUNDING = 1e-9
+"""Shares of nodes that add up to a whole one may miss it by this much."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +30,8 @@ class SizingOption:
     """One way to run a job. Its own values must be finite and at least 0."""
 
     pool: str
-    nodes: int
+    nodes: float
+    """Held; a part of one where a gang leaves room for others on its node."""
     seconds: float
     """Of training, saves included."""
     startup_seconds: float
@@ -115,10 +118,14 @@ class SizingPlan:
             held[option.pool] = held.get(option.pool, 0.0) + option.nodes * option.held_seconds
         return held
 
+    def nodes_at(self, pool: str, moment: float) -> int:
+        """Whole nodes of the pool in use at that second."""
+        return ceil(_used(self.placements, pool, moment) - ROUNDING)
+
     def peak_nodes(self, pool: str) -> int:
         """Most nodes of the pool in use at once: what an autoscaler must bring up."""
-        mine = [placement for placement in self.placements if placement.option.pool == pool]
-        return max((_used(mine, pool, placement.start_seconds) for placement in mine), default=0)
+        mine = (placement for placement in self.placements if placement.option.pool == pool)
+        return max((self.nodes_at(pool, placement.start_seconds) for placement in mine), default=0)
 
 
 def size(
@@ -126,19 +133,22 @@ def size(
     nodes: Mapping[str, int],
     *,
     budget: float | None = None,
-    limit: int = BRANCHES,
+    limit: int = LOOKS,
     marginals: bool = True,
+    holding: Sequence[Placement] = (),
 ) -> SizingPlan:
     """The best placement of `jobs` on pools of `nodes` nodes under the common `budget`, with each pool's marginal gain.
 
+    `holding`: what runs already and keeps its nodes until it ends; no part of the answer, and paid from elsewhere.
     Raises InvalidSpec for a number out of range or two jobs of one name, MissingPrice where money is limited and an option that
     would count has no cost: it names the pool whose price to add.
     """
     _check(jobs, budget)
-    plan = _solve(jobs, nodes, budget, limit)
+    plan = _solve(jobs, nodes, budget, limit, holding)
     if not marginals:
         return plan
-    gains = {pool: _gain(plan, _solve(jobs, {**nodes, pool: nodes[pool] + 1}, budget, limit)) for pool in sorted(nodes)}
+    more = {pool: {**nodes, pool: nodes[pool] + 1} for pool in sorted(nodes)}
+    gains = {pool: _gain(plan, _solve(jobs, raised, budget, limit, holding)) for pool, raised in more.items()}
     return replace(plan, marginal=gains)
 
 
@@ -147,9 +157,9 @@ def size_one(job: SizingJob, nodes: Mapping[str, int]) -> SizingPlan:
     return size((job,), nodes)
 
 
-def next_nodes(job: SizingJob, pool: str) -> tuple[tuple[int, int, Gain], ...]:
+def next_nodes(job: SizingJob, pool: str) -> tuple[tuple[float, float, Gain], ...]:
     """(nodes, next larger number, gain per node between them) along one pool, by the best option of each number of nodes."""
-    best: dict[int, SizingOption] = {}
+    best: dict[float, SizingOption] = {}
     for option in job.options:
         if option.pool == pool and (option.nodes not in best or _rank(option) < _rank(best[option.nodes])):
             best[option.nodes] = option
@@ -161,47 +171,67 @@ Placed = tuple[tuple[int, Placement], ...]
 """Placements so far, each with its job's index, in the order in which they were started."""
 
 
+Profile = tuple[tuple[float, float], ...]
+"""Nodes of a pool in use over time."""
+
+Score = tuple[float, float, float]
+"""Larger is better, in lexical order: value, then −ends, then −cost."""
+
+
 class _Search:
     """Depth-first search over orders, options and earliest starts, with a bound."""
 
-    def __init__(self, options: Sequence[Sequence[SizingOption]], jobs: Sequence[SizingJob], nodes: Mapping[str, int]) -> None:
-        self.options, self.jobs, self.nodes = options, jobs, nodes
-        self.best: tuple[tuple[float, float, float], Placed] = ((0.0, 0.0, 0.0), ())
-        self.branches = 0
+    def __init__(
+        self,
+        options: Sequence[Sequence[SizingOption]],
+        jobs: Sequence[SizingJob],
+        nodes: Mapping[str, int],
+        holding: Sequence[Placement],
+    ) -> None:
+        self.options, self.jobs, self.nodes, self.holding = options, jobs, nodes, tuple(holding)
+        self.tops = [_top(each) for each in options]
+        self.bound: Score = _plus((0.0, 0.0, 0.0), self.tops)
+        self.best: tuple[Score, Placed] = ((0.0, 0.0, 0.0), ())
+        self.looks = 0
         self.seen: set[frozenset[tuple[int, SizingOption, float]]] = set()
 
     def run(self, money: float, limit: int) -> bool:
-        """Whether the search ended within `limit` branches; `best` holds what it found."""
+        """Whether the search ended within `limit` looks; `best` holds what it found."""
         root: Iterator[Placed] = iter([()])
         stack = [root]
-        while stack:
+        while stack and self.looks < limit:
             placed = next(stack[-1], None)
             if placed is None:
                 stack.pop()
-            elif self.branches >= limit:
-                return False
-            else:
-                self.branches += 1
-                self._keep(placed)
-                stack.append(self._children(placed, money))
-        return True
+                continue
+            self._keep(placed)
+            if not _better(self.bound, self.best[0]):
+                return True
+            stack.append(self._children(placed, money, limit))
+        return not stack
 
     def _keep(self, placed: Placed) -> None:
         score = _score([placement for _, placement in placed])
         if _better(score, self.best[0]):
             self.best = (score, placed)
 
-    def _children(self, placed: Placed, money: float) -> Iterator[Placed]:
+    def _children(self, placed: Placed, money: float, limit: int) -> Iterator[Placed]:
         """Every way to start one job more that may still lead to a better end."""
         taken = {index for index, _ in placed}
-        left = money - sum(placement.option.cost or 0.0 for _, placement in placed)
-        mine = [placement for _, placement in placed]
+        standing = [placement for _, placement in placed]
+        left = money - sum(placement.option.cost or 0.0 for placement in standing)
+        profiles = {pool: _profile(pool, (*self.holding, *standing)) for pool in self.nodes}
+        others = [top for index, top in enumerate(self.tops) if index not in taken]
+        hope = _plus(_score(standing), others)
         for index in range(len(self.jobs)):
             if index in taken:
                 continue
             for option in self.options[index]:
-                placement = self._earliest(index, option, mine, left)
-                if placement is None or not self._promising(placed, index, placement):
+                if self.looks >= limit:
+                    return
+                self.looks += 1
+                placement = self._earliest(index, option, profiles[option.pool], left)
+                if placement is None or not self._promising(hope, index, placement):
                     continue
                 child = (*placed, (index, placement))
                 key = frozenset((i, p.option, p.start_seconds) for i, p in child)
@@ -209,41 +239,29 @@ class _Search:
                     self.seen.add(key)
                     yield child
 
-    def _earliest(self, index: int, option: SizingOption, placed: Sequence[Placement], left: float) -> Placement | None:
+    def _earliest(self, index: int, option: SizingOption, profile: Profile, left: float) -> Placement | None:
         """The earliest start beside those placed, or None where budget or deadline rule the option out."""
         if (option.cost or 0.0) > left * (1.0 + 1e-12):
             return None
+        start = _first_fit(profile, self.nodes[option.pool] - option.nodes + ROUNDING, option.held_seconds)
         deadline = self.jobs[index].deadline_seconds
-        starts = sorted({0.0, *(p.end_seconds for p in placed if p.option.pool == option.pool)})
-        for start in starts:
-            candidate = Placement(self.jobs[index].name, option, start)
-            if deadline is not None and candidate.end_seconds > deadline:
-                return None
-            if _fits(candidate, placed, self.nodes[option.pool]):
-                return candidate
-        return None
+        placement = Placement(self.jobs[index].name, option, start)
+        return None if deadline is not None and placement.end_seconds > deadline else placement
 
-    def _promising(self, placed: Placed, index: int, placement: Placement) -> bool:
+    def _promising(self, hope: Score, index: int, placement: Placement) -> bool:
         """Whether the best that could follow, every other job on its best option at once, beats the best found."""
-        value, ends, cost = _score([*(p for _, p in placed), placement])
-        taken = {index, *(i for i, _ in placed)}
-        for other, options in enumerate(self.options):
-            if other in taken or not options:
-                continue
-            top = max(option.value for option in options)
-            if top <= 0.0:
-                continue
-            equal = [option for option in options if option.value == top]
-            value += top
-            ends -= min(option.held_seconds for option in equal)
-            cost -= min(option.cost or 0.0 for option in equal)
-        return _better((value, ends, cost), self.best[0])
+        value, ends, cost = hope
+        top = self.tops[index]
+        mine = _score([placement])
+        return _better((value - top[0] + mine[0], ends - top[1] + mine[1], cost - top[2] + mine[2]), self.best[0])
 
 
-def _solve(jobs: Sequence[SizingJob], nodes: Mapping[str, int], budget: float | None, limit: int) -> SizingPlan:
+def _solve(
+    jobs: Sequence[SizingJob], nodes: Mapping[str, int], budget: float | None, limit: int, holding: Sequence[Placement]
+) -> SizingPlan:
     money = inf if budget is None else budget
     options = [_useful(job, nodes, money) for job in jobs]
-    search = _Search(options, jobs, nodes)
+    search = _Search(options, jobs, nodes, holding)
     exact = search.run(money, limit)
     placed = sorted(search.best[1], key=lambda pair: (pair[1].start_seconds, pair[0]))
     done = {index for index, _ in placed}
@@ -274,8 +292,8 @@ def _dominates(one: SizingOption, other: SizingOption) -> bool:
 def _obstacle(job: SizingJob, option: SizingOption, nodes: Mapping[str, int], money: float) -> str:
     """What keeps the option out even on empty pools; empty where nothing does."""
     has = nodes.get(option.pool, 0)
-    if option.nodes > has:
-        return f"{option.pool}: nodes (needs {option.nodes} of {has})"
+    if option.nodes > has + ROUNDING:
+        return f"{option.pool}: nodes (needs {option.nodes:g} of {has})"
     if job.deadline_seconds is not None and option.held_seconds > job.deadline_seconds:
         return f"{option.pool}: deadline (needs {option.held_seconds:.4g} s of {job.deadline_seconds:.4g})"
     purse = min(money, inf if job.budget is None else job.budget)
@@ -285,31 +303,56 @@ def _obstacle(job: SizingJob, option: SizingOption, nodes: Mapping[str, int], mo
 
 
 def _reason(job: SizingJob, nodes: Mapping[str, int], money: float, possible: bool) -> str:
+    """What keeps a job out that found no place: told of its option on the fewest nodes, where nothing of it could run alone."""
     if not job.options:
         return "no option was given"
     if possible:
         return "other jobs are worth more of the nodes, the time or the money"
-    return min((_obstacle(job, option, nodes, money) for option in job.options), key=lambda text: (len(text), text))
+    easiest = min(job.options, key=lambda option: (option.nodes, _rank(option)))
+    return _obstacle(job, easiest, nodes, money)
 
 
-def _fits(candidate: Placement, placed: Sequence[Placement], nodes: int) -> bool:
-    """Use only rises at starts: it is enough to look at those within the candidate's time."""
-    pool, begin, end = candidate.option.pool, candidate.start_seconds, candidate.end_seconds
-    moments = {begin, *(p.start_seconds for p in placed if p.option.pool == pool and begin <= p.start_seconds < end)}
-    return all(_used(placed, pool, moment) + candidate.option.nodes <= nodes for moment in moments)
+def _profile(pool: str, placed: Sequence[Placement]) -> Profile:
+    """(second, nodes in use from then on), from second 0 to the last end."""
+    mine = [each for each in placed if each.option.pool == pool]
+    moments = sorted({0.0, *(each.start_seconds for each in mine), *(each.end_seconds for each in mine)})
+    return tuple((moment, _used(mine, pool, moment)) for moment in moments)
 
 
-def _used(placed: Sequence[Placement], pool: str, moment: float) -> int:
+def _first_fit(profile: Profile, room: float, seconds: float) -> float:
+    """The first second from which on use stays within `room` for that long. Room there must be: options fit empty pools."""
+    start = inf
+    for moment, used in profile:
+        if moment - start >= seconds:
+            return start
+        start = inf if used > room else min(start, moment)
+    return start
+
+
+def _used(placed: Sequence[Placement], pool: str, moment: float) -> float:
     return sum(p.option.nodes for p in placed if p.option.pool == pool and p.start_seconds <= moment < p.end_seconds)
 
 
-def _score(placed: Sequence[Placement]) -> tuple[float, float, float]:
-    """Larger is better, in lexical order: value, then −ends, then −cost."""
+def _score(placed: Sequence[Placement]) -> Score:
     value = sum(p.option.value for p in placed)
     return (value, -sum(p.end_seconds for p in placed), -sum(p.option.cost or 0.0 for p in placed))
 
 
-def _better(one: tuple[float, float, float], other: tuple[float, float, float]) -> bool:
+def _top(options: Sequence[SizingOption]) -> Score:
+    """The most that a job can add: its best option at once, or nothing. Options come best first."""
+    if not options or options[0].value <= 0.0:
+        return (0.0, 0.0, 0.0)
+    return _score([Placement("", options[0], 0.0)])
+
+
+def _plus(score: Score, others: Iterable[Score]) -> Score:
+    value, ends, cost = score
+    for more_value, more_ends, more_cost in others:
+        value, ends, cost = value + more_value, ends + more_ends, cost + more_cost
+    return (value, ends, cost)
+
+
+def _better(one: Score, other: Score) -> bool:
     """Lexically greater, differences below rounding set aside."""
     for mine, its in zip(one, other, strict=True):
         if abs(mine - its) > 1e-9 * max(1.0, abs(mine), abs(its)):
@@ -317,7 +360,7 @@ def _better(one: tuple[float, float, float], other: tuple[float, float, float]) 
     return False
 
 
-def _rank(option: SizingOption) -> tuple[float, float, float, int, str]:
+def _rank(option: SizingOption) -> tuple[float, float, float, float, str]:
     return (-option.value, option.held_seconds, option.cost or 0.0, option.nodes, option.pool)
 
 
@@ -347,5 +390,5 @@ def _check_option(job: SizingJob, option: SizingOption, counts: bool) -> None:
             "perAcceleratorHour, currency and source on the pool, or leave its options out"
         )
     numbers = (option.seconds, option.startup_seconds, option.cost or 0.0, option.value)
-    if option.nodes < 1 or not all(isfinite(number) and number >= 0 for number in numbers):
-        raise InvalidSpec(f"{job.name}.options", option, "at least one node, and finite numbers of at least 0")
+    if option.nodes <= 0 or not all(isfinite(number) and number >= 0 for number in numbers):
+        raise InvalidSpec(f"{job.name}.options", option, "more than no node, and finite numbers of at least 0")

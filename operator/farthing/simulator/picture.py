@@ -38,12 +38,14 @@ def picture(eyes: Eyes) -> Snapshot:
     attempts = [_attempt(eyes, key, record) for key, record in seen.records.items()]
     attempts.sort(key=lambda each: (each.record.spec.job.uid, each.record.spec.number))
     known = {job.metadata.uid for job in seen.jobs.values()}
+    alone = [each for each in attempts if each.record.spec.job.uid not in known]
     return Snapshot(
         now=eyes.now,
         jobs=tuple(_view(eyes, job, attempts) for _, job in sorted(seen.jobs.items())),
         pools=tuple(_pool(eyes, name) for name in sorted(seen.pools)),
         accounts=dict(seen.accounts),
-        orphans=tuple(each for each in attempts if each.record.spec.job.uid not in known and _unfinished(each)),
+        orphans=tuple(each for each in alone if _unfinished(each)),
+        history=tuple(each for each in alone if not _unfinished(each)),
         namespace_labels={job.metadata.namespace or "default": {} for job in seen.jobs.values()},
         native_gangs=eyes.native_gangs,
     )

@@ -64,6 +64,8 @@ class InMemoryWorld:
             self.store.hold(job, action.attempt, action.lease.held)
         for manifest in (children.secret, *children.children):
             self.store.post_child(manifest)
+        if self.cluster.records[key].status.phase != "Open":
+            raise Conflict(f"SpendRecord {key} is settled: another leader was here")
         self._post_job(key, action.run_config, children.job)
 
     async def release(self, attempt: Attempt) -> None:

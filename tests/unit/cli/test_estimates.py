@@ -3,7 +3,6 @@
 import csv
 import json
 import tomllib
-from dataclasses import dataclass
 
 import pytest
 from typer.testing import CliRunner
@@ -11,6 +10,10 @@ from typer.testing import CliRunner
 from farthing.cli import estimates
 from farthing.cli.main import app
 from farthing.errors import InvalidSpec, UserError
+from farthing.estimates.constants_file import ConstantsFile
+from farthing.estimates.constants_memory import MemoryConstants
+from farthing.estimates.constants_time import TimeConstants
+from farthing.estimates.rows import read_rows
 
 ROW = {
     "row_id": "whole", "source_group": "somebody", "model": "llama", "n_params": 8030261248, "hidden": 4096, "layers": 32,
@@ -33,7 +36,7 @@ def file(tmp_path):
         ROW,
         {**ROW, "row_id": "dimless", "hidden": ""},
         {**ROW, "row_id": "recipe", "lowp_recipe": "nvfp4"},
-        {**ROW, "row_id": "unknown", "gpu": "XPU-9", "source_group": "else", "memory_metric": "unknown"},
+        {**ROW, "row_id": "unknown", "gpu": "XPU-9", "source_group": "else", "framework": "", "memory_metric": "unknown"},
         {
             **ROW,
             "row_id": "oom",
@@ -63,7 +66,7 @@ def test_every_row_is_answered_in_the_order_of_the_file(file):
     assert 0 < whole["allocated_gib"] <= whole["reserved_gib"]
     assert whole["tokens_per_s_per_gpu"] > 0
     assert set(dimless.values()) == {None}
-    assert unknown["allocated_gib"] == whole["allocated_gib"]
+    assert unknown["allocated_gib"] > 0
     assert unknown["tokens_per_s_per_gpu"] is None
     assert oom["safe_gib"] > 79.1
 
@@ -101,23 +104,50 @@ def test_what_is_no_file_of_rows_is_said(tmp_path):
     assert isinstance(run("check", tmp_path / "missing.csv").exception, InvalidSpec)
 
 
-def test_fitted_constants_are_written_with_their_provenance(file, tmp_path, monkeypatch):
-    @dataclass
-    class Constants:
-        factor: float
-        by_kind: dict[str, float]
-
+@pytest.fixture
+def fitted(file, tmp_path, monkeypatch):
+    """Constants "fitted" to the file: each kind differs from the shipped ones in one number."""
+    made = {"memory": MemoryConstants(wide_logit_bytes=20.0), "time": TimeConstants(gemm_efficiency=0.1 + 0.2)}
     monkeypatch.setattr(estimates, "FEWEST", 1)
-    monkeypatch.setattr(estimates, "_fitter", lambda kind: lambda rows: Constants(len(rows), {"a b": 0.5}))
-    written = tmp_path / "constants.toml"
-    result = run("fit", file, "--output", written)
-    assert result.exit_code == 0, result.output
-    data = tomllib.loads(written.read_text())
+    monkeypatch.setattr(estimates, "_fitter", lambda kind: lambda rows: made[kind])
+    path = tmp_path / "fitted.toml"
+    assert run("fit", file, "--output", path).exit_code == 0
+    return path
+
+
+def test_fitted_constants_are_written_with_their_provenance(fitted):
+    data = tomllib.loads(fitted.read_text())
     assert data["provenance"]["file"] == "rows.csv"
     assert len(data["provenance"]["sha256"]) == 64
     assert data["provenance"]["source_groups"] == ["else", "somebody"]
-    assert (data["memory"]["rows"], data["memory"]["factor"]) == (2, 2)
-    assert data["time"] == {"rows": 1, "factor": 1, "by_kind": {"a b": 0.5}}
+    assert (data["memory"]["rows"], data["memory"]["wide_logit_bytes"]) == (2, 20)
+    assert (data["time"]["rows"], data["time"]["gemm_efficiency"]) == (1, 0.1 + 0.2)
+
+
+def test_check_predicts_with_the_constants_of_a_fit(file, fitted):
+    shipped, own = (json.loads(run("check", file, *option, "-o", "json").stdout) for option in ([], ["--constants", fitted]))
+    memory = MemoryConstants(wide_logit_bytes=20.0)
+    expected = estimates.predict(read_rows(file.read_text()), ConstantsFile(memory=memory)).allocated / 2**30
+    found = [row["predicted"]["allocated_gib"] for row in own["rows"] if row["refused"] is None]
+    assert found == pytest.approx(expected, rel=1e-5)
+    assert own["rows"] != shipped["rows"]
+    assert shipped["summary"]["constants"] == {"file": None}
+    assert own["summary"]["constants"]["file"] == "rows.csv"
+    assert own["summary"]["constants"]["rows"] == {"memory": 2, "time": 1}
+    assert "constants: rows.csv" in run("check", file, "--constants", fitted).stdout
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("[memory]\nnorm_byte = 1", "memory.norm_byte"), ("[time]\nlaunch_eager = nan", "time.launch_eager"), ("a b", "Expected")],
+)
+def test_constants_that_cannot_be_used_are_one_sentence(file, tmp_path, text, said):
+    path = tmp_path / "own.toml"
+    path.write_text(text)
+    error = run("check", file, "--constants", path).exception
+    assert isinstance(error, InvalidSpec)
+    assert said in str(error)
+    assert isinstance(run("check", file, "--constants", tmp_path / "absent.toml").exception, InvalidSpec)
 
 
 def test_too_few_rows_fit_nothing(file, tmp_path):

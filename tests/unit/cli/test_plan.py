@@ -1,6 +1,7 @@
 """`farthing plan`: tables and data without a cluster."""
 
 import json
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -11,11 +12,13 @@ from typer.testing import CliRunner
 
 from farthing.api import BudgetedTrainingJob, GPUNodePool
 from farthing.api.amounts import Axis
+from farthing.cli import plan_job
 from farthing.cli.exits import exit_code
 from farthing.cli.main import app
-from farthing.cli.plan import plans_for, remaining, spread
-from farthing.domain.plan import Prediction
+from farthing.cli.plan_job import plans_for, remaining
+from farthing.cli.where import Where, hoist
 from farthing.errors import InvalidSpec, NoPlan
+from farthing.kube.resources import NAMESPACES
 
 ROOT = Path(__file__).parents[3]
 JOB = ROOT / "examples" / "stdlib-lm.yaml"
@@ -98,13 +101,108 @@ def test_a_deadline_counts_from_now(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("number", "want"),
+    ("arguments", "says"),
     [
-        (None, "–"),
-        (Prediction(7100, 0.0, "tokens/s", "x"), "7.1k ±0%"),
-        (Prediction(90, 0.0, "s", "x"), "1m30s ±0%"),
-        (Prediction(0, 0.5, "USD", "x"), "0"),
+        ([], "--model"),
+        (["-f", JOB, "--model", "llama-3.1-8b"], "ask either"),
+        (["-f", JOB, "--tokens", "2e9"], "--tokens"),
+        (["--model", "llama-3.1-8b", "--pools", POOLS], "--pools"),
+        (["-f", JOB, "--pools", POOLS, "--to", "x.yaml"], "--pin"),
+        (["-f", JOB, "--pools", POOLS, "--compare", "1"], "as in 1,3"),
+        (["-f", JOB, "--pools", POOLS, "--compare", "1,99"], "99"),
+        (["-f", JOB, "--pools", POOLS, "--pin", "99"], "there are the plans 1 to"),
     ],
 )
-def test_a_number_with_its_spread(number, want):
-    assert spread(number) == want
+def test_a_question_that_cannot_be_told_apart_names_the_option(arguments, says):
+    failure = run(*arguments).exception
+
+    assert isinstance(failure, InvalidSpec)
+    assert exit_code(failure) == 2
+    assert says in str(failure)
+
+
+def test_two_plans_of_a_job_are_compared_term_by_term():
+    answer = json.loads(run("-f", JOB, "--pools", POOLS, "--compare", "1,2", "-o", "json").stdout)
+
+    terms = {(line["section"], line["term"]): line for line in answer["terms"]}
+    assert answer["plans"] == [1, 2]
+    assert terms["layout", "sharding"]["left"] != terms["layout", "sharding"]["right"]
+    expected = terms["memory: process", "expected_bytes"]
+    assert expected["difference"] == expected["right"] - expected["left"]
+
+
+def test_the_pinned_plan_goes_to_stdout_or_to_a_file(tmp_path):
+    out = tmp_path / "pinned.yaml"
+    shown = run("-f", JOB, "--pools", POOLS, "--pin", "2").stdout
+    written = run("-f", JOB, "--pools", POOLS, "--pin", "2", "--to", out)
+
+    assert written.stdout == ""
+    assert out.read_text() == shown
+    assert yaml.safe_load(shown)["spec"]["compute"]["strategy"]["microBatchSize"] >= 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"), [(["-f", "-"], "name the file"), (["-f", JOB, "--to", "/"], "cannot be written")]
+)
+def test_a_manifest_that_cannot_be_read_again_or_written_is_told(arguments, says):
+    answer = CliRunner().invoke(app, ["plan", *map(str, arguments), "--pools", str(POOLS), "--pin", "1"], input=JOB.read_text())
+
+    assert says in str(answer.exception)
+
+
+@dataclass
+class FakeCluster:
+    """A cluster with one namespace, its pools, and maybe the job."""
+
+    where: Where
+    job: dict | None = None
+    labels: dict | None = None
+    namespace: str = "team"
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        return None
+
+    def find(self, resource, name, namespace=None):
+        if resource is NAMESPACES:
+            return {"metadata": {"labels": self.labels}} if name == "team" else None
+        return self.job
+
+    def pools(self):
+        pool = yaml.safe_load(POOLS.read_text())
+        selectors = {
+            "any": {},
+            "none": None,
+            "ours": {"matchLabels": {"team": "us"}},
+            "theirs": {"matchLabels": {"team": "them"}},
+        }
+        specs = [(name, {**pool["spec"], "namespaceSelector": selector}) for name, selector in selectors.items()]
+        return [GPUNodePool.model_validate({**pool, "metadata": {"name": name}, "spec": spec}) for name, spec in specs]
+
+
+@pytest.mark.parametrize("asked", [("--cluster",), ("--context", "there")])
+def test_the_cluster_is_read_where_it_is_asked_for(asked, monkeypatch):
+    monkeypatch.setattr(plan_job, "Cluster", lambda where: FakeCluster(where, labels={"team": "us"}))
+    answer = CliRunner().invoke(app, hoist(["plan", "-f", str(JOB), *asked, "--top", "99", "-o", "json"]))
+
+    assert {plan["allocation"]["pool"] for plan in json.loads(answer.stdout)["plans"]} == {"any", "ours"}
+
+
+def test_what_the_job_spent_in_the_cluster_is_taken_off(monkeypatch):
+    spent = yaml.safe_load(JOB.read_text()) | {"status": {"spent": {"cost": "0.03"}}}
+    monkeypatch.setattr(plan_job, "Cluster", lambda where: FakeCluster(where, job=spent))
+    half, whole = (
+        json.loads(run("-f", JOB, *options, "--top", "1", "-o", "json").stdout)["plans"][0]["predictions"]["cost"]["value"]
+        for options in (("--cluster",), ("--pools", POOLS))
+    )
+
+    assert half < 0.03 < whole
+
+
+def test_a_file_of_two_jobs_is_no_question(tmp_path):
+    both = tmp_path / "both.yaml"
+    both.write_text(f"{JOB.read_text()}\n---\n{JOB.read_text()}")
+
+    assert "there are 2" in str(run("-f", both, "--pools", POOLS).exception)

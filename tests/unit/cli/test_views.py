@@ -1,6 +1,7 @@
 """What people read: rows, bills, sentences. Pure functions over the API's models."""
 
 import io
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -22,6 +23,7 @@ from farthing.cli.tables import finished, job_page, jobs_table, waiting_for
 from farthing.cli.why import explanation, page
 from farthing.domain.plan import Plan
 from farthing.engine.opening import ANNOTATION_PLAN
+from farthing.planner.corrections import UNEXPLAINED
 
 NOW = datetime(2030, 1, 1, 0, 10, tzinfo=UTC)
 THEN = "2030-01-01T00:00:00Z"
@@ -219,13 +221,21 @@ def test_the_error_of_a_prediction(value, measured, want):
     assert error_text(Estimate(value=value, measured=measured)) == want
 
 
-def test_the_whole_run_is_held_against_the_plan_that_it_started_with():
+def first_plan():
     examples = Path(__file__).parents[3] / "examples"
     job = BudgetedTrainingJob.model_validate(yaml.safe_load((examples / "stdlib-lm.yaml").read_text()))
     pool = GPUNodePool.model_validate(yaml.safe_load((examples / "pool.yaml").read_text()))
-    planned = plans_for(job, [pool], NOW).best
-    annotations = {ANNOTATION_PLAN: TypeAdapter(Plan).dump_json(planned).decode()}
-    first = BILL[0].model_copy(update={"metadata": BILL[0].metadata.model_copy(update={"annotations": annotations})})
+    return plans_for(job, [pool], NOW).best
+
+
+def with_plan(record, plan):
+    annotations = {ANNOTATION_PLAN: TypeAdapter(Plan).dump_json(plan).decode()}
+    return record.model_copy(update={"metadata": record.metadata.model_copy(update={"annotations": annotations})})
+
+
+def test_the_whole_run_is_held_against_the_plan_that_it_started_with():
+    planned = first_plan()
+    first = with_plan(BILL[0], planned)
 
     found = estimates(running().status.plan, [BILL[1], first, BILL[2]])
 
@@ -258,6 +268,19 @@ def test_why_as_data_has_the_same():
     assert data["job"] == "team/lm"
     assert len(data["decisions"]) == 2
     assert [record["spec"]["number"] for record in data["spendRecords"]] == [2, 1, 3]
+
+
+def test_why_tells_by_what_a_plan_was_corrected():
+    planned = first_plan()
+    said = replace(planned.tokens_per_second, source="formula; throughput × 0.83 ± 7% (1 measured) from team/lm attempt 2")
+    terms = {phase: {**parts, UNEXPLAINED: -3.0 * 2**20} for phase, parts in planned.memory.terms.items()}
+    corrected = replace(planned, tokens_per_second=said, memory=replace(planned.memory, terms=terms))
+    records = [with_plan(BILL[0], planned), with_plan(BILL[2], corrected), with_plan(BILL[1], corrected)]
+
+    words = "throughput × 0.83 ± 7% (1 measured) from team/lm attempt 2; memory - 3.0 MiB as measured"
+    assert explanation(running(), records)["corrections"] == {"lm-abcde-3": words}, "neither the first nor prepare"
+    assert f"lm-abcde-3: {words}" in shown(page(running(), records))
+    assert "Planned with what was measured" not in shown(page(running(), BILL))
 
 
 def test_status_shows_a_table_or_a_page():

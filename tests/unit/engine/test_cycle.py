@@ -110,6 +110,13 @@ async def test_a_drained_operator_stops_and_settles_everything_and_the_next_one_
     assert await life.run(900, until=lambda: finished(life, "tiny"))
 
 
+async def test_preparing_waits_for_no_pool_that_has_no_node(life: Life) -> None:
+    life.cluster.pools["bare"] = a_pool("bare", price="0.10")
+    life.cluster.create_job(a_job())
+    await life.run(60)
+    assert life.records()[0].spec.pool == "slots", "the other one is cheaper, but nothing of it is there"
+
+
 async def test_a_job_that_is_created_suspended_starts_nothing(life: Life) -> None:
     life.cluster.create_job(a_job(suspend=True))
     await life.run(60)

@@ -81,6 +81,18 @@ def test_standard_k_bit_preparation_makes_the_rest_fp32():
     assert (c.frozen_other_bytes[0], c.residual_bytes[0]) == (4, 4)
 
 
+def test_paged_states_are_on_the_host_where_the_device_is_too_small_for_what_stays():
+    base = {
+        "framework": "torchtune", "framework_variant": "paged", "optimizer": "adam8bit", "n_gpus": 1, "dp": 1, "shard": "none",
+        "optimizer_in_backward": "true", "optimizer_state_bytes_per_param": 2,
+    }  # fmt: skip
+    states = {size: columns_of(**base, gpu="XPU", gpu_memory_gib=size).state_bytes[0] for size in (24, 48, "")}
+    assert states == {24: 0, 48: 2, "": 2}
+    assert columns_of(**{**base, "framework_variant": "", "gpu": "XPU", "gpu_memory_gib": 24}).state_bytes[0] == 2
+    adapter = columns_of(**{**base, "peft": "lora", "lora_rank": 8, "gpu": "XPU", "gpu_memory_gib": 24})
+    assert (adapter.has_adapter[0], adapter.state_bytes[0]) == (1, 2)
+
+
 def test_lora_without_a_count_follows_from_rank_and_targets():
     c = columns_of(framework="torchtune", peft="lora", lora_rank=16, lora_targets="q+k+v+o")
     assert c.trainable[0] == 13631488
@@ -134,6 +146,14 @@ def test_missing_kind_of_the_model_is_the_one_that_matches_its_size():
     assert (c.mlp_matrices[0], c.tied[0]) == (3, 0)
 
 
+def test_leading_dense_layers_and_shared_experts_are_means_over_layers():
+    change = {"n_experts": 64, "experts_per_token": 6, "moe_ffn": 1408, "n_shared_experts": 2, "n_dense_layers": 8}
+    c = columns_of(n_params="", ffn=10944, **change)
+    assert c.active_ffn[0] == (24 * 8 * 1408 + 8 * 10944) / 32
+    assert c.experts[0] == 48
+    assert c.expert_parameters[0] == 0.75 * 64 * 3 * 4096 * 1408
+
+
 def test_experts_split_active_from_all():
     c = columns_of(n_params="", n_experts=8, experts_per_token=2, moe_ffn=14336, ffn="", vocab=32000)
     assert c.active_ffn[0] == 2 * 14336
@@ -169,6 +189,12 @@ def test_every_label_of_the_ground_truth_is_in_the_catalogue():
         ({"hidden": "many"}, "not a number"),
         ({"micro_batch": 0}, "micro_batch"),
         ({"micro_batch": -1}, "not a count"),
+        ({"hidden": 4096.5, "head_dim": ""}, "hidden 4096.5: not a whole number"),
+        ({"layers": 0.5}, "not a whole number"),
+        ({"n_experts": 8, "experts_per_token": 9}, "9 of 8"),
+        ({"n_params": "", "tied_embeddings": ""}, "gated_mlp or tied_embeddings"),
+        ({"micro_batch": "", "local_batch": "", "global_batch": ""}, "micro_batch, local_batch and global_batch are empty"),
+        ({"quantized_base": "nf4"}, "without an adapter"),
         ({"naive_mp": 2, "dp": 4}, "naive_mp"),
         ({"lowp_recipe": "nvfp4"}, "nvfp4"),
         ({"loss_impl": "new-kernel"}, "new-kernel"),
@@ -218,10 +244,20 @@ def test_groups_that_share_code_are_left_out_together():
 
 
 def test_each_row_is_compared_on_its_own_metric():
-    rows = rows_of(*({"memory_metric": metric} for metric in ("allocated", "active", "unknown", "reserved", "nvidia_smi")))
+    metrics = ("allocated", "active", "unknown", "reserved", "nvidia_smi")
+    rows = rows_of(*({"framework": "nanotron", "memory_metric": metric} for metric in metrics))
     ones = np.ones(5)
     breakdown = MemoryBreakdown({"loss": {"all": 10 * ones}}, context=ones, reserved_factor=2 * ones, safe_factor=ones)
     assert list(rows.predicted_peak(breakdown)) == [10, 10, 10, 20, 21]
+
+
+def test_an_unknown_metric_is_what_the_framework_prints():
+    assert list(rows_of({"memory_metric": "unknown"}, {"memory_metric": ""}, {"memory_metric": "active"}).metric) == [
+        "reserved",
+        "reserved",
+        "active",
+    ]
+    assert rows_of({"memory_metric": "", "framework": "nanotron"}).metric[0] == "unknown"
 
 
 def test_memory_without_time_and_time_without_memory():

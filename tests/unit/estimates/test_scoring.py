@@ -30,6 +30,11 @@ def test_groups_are_scored_apart_and_averaged_with_equal_weight():
         scoring.averaged([])
 
 
+def test_groups_that_share_a_framework_are_one_group_of_both_names():
+    rows = rows_of({}, {"source_group": "three", "framework": "nanotron"}, {"source_group": "another"})
+    assert list(scoring.merged_groups(rows)) == ["another+one", "three", "another+one"]
+
+
 def test_a_fold_is_predicted_by_the_others():
     rows = rows_of({}, {"source_group": "two"}, {"source_group": "three", "framework": "nanotron"})
     seen = []

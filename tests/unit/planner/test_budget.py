@@ -1,6 +1,8 @@
 """What a budget buys: the binding limit, the fixed costs, never more than there is."""
 
+from dataclasses import replace
 from decimal import Decimal
+from math import inf
 
 import pytest
 from hypothesis import given
@@ -66,5 +68,21 @@ def test_a_run_without_an_end_is_refused():
         purchase(METER, {}, None)
 
 
+def test_money_without_a_price_is_refused():
+    with pytest.raises(ValueError, match="cost is limited, and the pool has no price"):
+        purchase(replace(METER, price_per_hour=None), {Axis.COST: Decimal(1)}, None)
+    assert purchase(replace(METER, price_per_hour=None), {Axis.TOKENS: Decimal(2048)}, None).cost is None
+
+
 def test_checkpoint_waste_is_young_and_dalys():
     assert checkpoint_waste(60.0, 7200.0) == pytest.approx(0.129, abs=0.001)
+
+
+@given(st.floats(0.1, 60.0), st.floats(1e4, 1e7))
+def test_the_waste_of_rare_failures_is_the_root_of_twice_their_ratio(save, between):
+    """√(2C/M), Young 1974: what Daly's interval costs more is of the order of C/M."""
+    assert checkpoint_waste(save, between) == pytest.approx((2 * save / between) ** 0.5, rel=2 * save / between)
+
+
+def test_nothing_is_wasted_where_nothing_fails_or_saves_are_free():
+    assert checkpoint_waste(60.0, inf) == checkpoint_waste(0.0, 7200.0) == 0.0

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from farthing.domain.plan import Prediction
 from farthing.errors import InvalidSpec
-from farthing.planner.learning import KEPT, MEMORY, REFUSED, THROUGHPUT, Evidence, Learning, Triple, learn_all
+from farthing.planner.learning import KEPT, MEMORY, PARTS, REFUSED, THROUGHPUT, Evidence, Learning, Triple, learn_all, repeated
 
 HERE = Triple("llama", "fsdp", "H100")
 SAME_CARD = Triple("llama", "zero1", "H100")
@@ -36,7 +36,7 @@ def test_one_measured_value_shrinks_the_uncertainty_of_its_kin_by_what_they_shar
     learnt, refused = Learning().learn(run(0.8))
     assert refused is None
     here, card, other, stranger = (learnt.correction(THROUGHPUT, t) for t in (HERE, SAME_CARD, OTHER_CARD, STRANGER))
-    assert (before.factor, before.sigma) == (1.0, pytest.approx(0.206, abs=1e-3))
+    assert (before.factor, before.sigma) == (1.0, pytest.approx(0.20))
     assert (here.factor, here.sigma) == (pytest.approx(0.811, abs=1e-3), pytest.approx(0.070, abs=1e-3))
     assert here.sigma < card.sigma < stranger.sigma < before.sigma
     assert here.factor < card.factor < other.factor < stranger.factor < 1.0
@@ -63,6 +63,30 @@ def test_a_thousandfold_is_refused_with_its_ratio(ratio):
     assert "times the prediction" in refused.reason
 
 
+def test_an_unsure_estimate_takes_from_a_surer_one_no_more_than_that_one_left_open():
+    """What a surer estimate of its kin was off by says nothing of what this one alone does not know."""
+    learnt, _ = Learning().learn(run(0.8))
+    usual, unsure = (learnt.correction(THROUGHPUT, SAME_CARD, sigma) for sigma in (0.2, 0.4))
+    assert unsure.factor == pytest.approx(usual.factor)
+    assert unsure.sigma > 0.35
+
+
+def test_what_two_unsure_estimates_leave_open_beyond_the_usual_is_the_accelerators():
+    learnt, _ = Learning().learn(replace(run(0.5), sigma=0.4))
+    card, other = (log(learnt.correction(THROUGHPUT, t, 0.4).factor) / log(0.5) for t in (SAME_CARD, OTHER_CARD))
+    assert card > 0.85
+    assert other < 0.25
+
+
+@pytest.mark.parametrize("sigma", [0.0, nan, -1.0, inf])
+def test_evidence_with_a_deviation_that_is_none_is_refused(sigma):
+    assert "deviation" in Learning().learn(replace(run(0.8), sigma=sigma))[1].reason
+
+
+def test_the_parts_are_the_whole():
+    assert sum(PARTS.values()) == pytest.approx(1.0)
+
+
 def test_an_unknown_quantity_is_refused():
     assert "not one of" in Learning().learn(run(1.0, quantity="colour"))[1].reason
     with pytest.raises(InvalidSpec):
@@ -78,10 +102,41 @@ def test_one_wrong_run_among_five_moves_the_estimate_by_less_than_a_twentieth(ra
     assert abs(log(shift)) < 0.05
 
 
+def test_runs_of_one_plan_speak_for_it_alone():
+    one = repeated([run(0.8)])
+    assert (one.factor, one.sigma, one.prior_sigma) == (pytest.approx(0.8), pytest.approx(0.0707, abs=1e-3), 0.20)
+    assert str(one) == "throughput × 0.80 ± 7% (1 measured with this plan; ± 20% before)"
+    several = repeated([run(0.8, "a"), run(0.82, "b"), run(9.0, "wrong")], 0.35)
+    assert several.factor == pytest.approx(0.82)
+    assert several.sigma < one.sigma < several.prior_sigma
+    assert several.origins == ("wrong", "b", "a")
+
+
+def test_of_two_peaks_the_higher_counts_and_of_two_speeds_the_middle():
+    assert repeated([run(1.0, "a", quantity=MEMORY), run(1.2, "b", quantity=MEMORY)]).factor == pytest.approx(1.2)
+    assert repeated([run(1.0, "a"), run(1.21, "b")]).factor == pytest.approx(1.1)
+
+
+def test_a_repetition_never_makes_less_certain_than_a_very_sure_estimate():
+    assert repeated([run(1.0)], 0.01).sigma == 0.01
+
+
+@given(histories(), st.lists(triples, min_size=1, max_size=4), st.floats(0.05, 0.5))
+def test_one_posterior_answers_for_many_triples_as_each_correction_does(history, asked, prior):
+    learnt, _ = learn_all(history)
+    posterior = learnt.posterior(THROUGHPUT)
+    assert [posterior.correction(t, prior) for t in asked] == [learnt.correction(THROUGHPUT, t, prior) for t in asked]
+
+
+def test_three_origins_are_named_and_the_others_counted():
+    assert repeated([run(0.8, name) for name in "abcde"]).provenance.endswith("from e, d, c and 2 more")
+    assert repeated([run(0.8, "a")]).provenance.endswith("from a")
+
+
 @given(st.floats(1.0 / REFUSED, REFUSED))
 def test_a_lone_run_is_never_believed_beyond_its_bound(ratio):
     learnt, _ = Learning().learn(run(ratio))
-    assert abs(log(learnt.correction(THROUGHPUT, HERE).factor)) <= 2.5 * 0.206
+    assert abs(log(learnt.correction(THROUGHPUT, HERE).factor)) <= 2.5 * 0.20
 
 
 def test_the_farther_off_a_lone_run_the_less_it_is_believed():
@@ -131,10 +186,10 @@ def test_an_origin_counts_once_and_the_oldest_go():
 
 def test_a_corrected_estimate_says_where_it_comes_from():
     estimate = Prediction(1000.0, 0.3, "tokens/s", "roofline")
-    learnt, _ = Learning().learn(run(0.8))
+    learnt, _ = Learning().learn(replace(run(0.8), sigma=0.3))
     corrected = learnt.correction(THROUGHPUT, HERE, estimate.sigma).apply(estimate)
-    assert corrected.value == pytest.approx(805, abs=3)
-    assert corrected.sigma < 0.1
+    assert corrected.value == pytest.approx(808, abs=5)
+    assert corrected.sigma < 0.12
     assert all(words in corrected.source for words in ("roofline", "1 measured", "job-1/0"))
     assert Learning().correction(THROUGHPUT, HERE).apply(estimate) == estimate
 

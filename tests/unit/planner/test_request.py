@@ -8,6 +8,7 @@ from farthing.api.amounts import Axis
 from farthing.api.job import BudgetedTrainingJobSpec, LoraSpec
 from farthing.api.pool import GPUNodePool
 from farthing.catalog import preset
+from farthing.catalog.tables import all_presets, presets
 from farthing.contract.shape import shape_from_config
 from farthing.errors import InvalidSpec, MissingPrice, UnknownAccelerator
 from farthing.planner import plan_request
@@ -103,6 +104,20 @@ def test_unknown_preset_and_bad_config_are_refused():
     assert caught.value.reason == "UnknownPreset"
     with pytest.raises(InvalidSpec, match=r"spec\.model\.config.*hidden_size"):
         ask(job({"config": {"model_type": "llama"}}), pool())
+
+
+@pytest.mark.parametrize("name", sorted(set(all_presets()) - set(presets())))
+def test_a_preset_that_the_trainer_does_not_build_is_refused_in_one_sentence(name):
+    with pytest.raises(InvalidSpec) as caught:
+        ask(job({"preset": name}), pool())
+    assert (caught.value.field, caught.value.value) == ("spec.model.preset", name)
+    assert f"the trainer does not build it (model_type: '{preset(name)['model_type']}' is not supported" in str(caught.value)
+    assert str(caught.value).endswith(f"use one of {', '.join(presets())}")
+
+
+@pytest.mark.parametrize("name", presets())
+def test_a_preset_that_the_trainer_builds_is_planned_with(name):
+    assert ask(job({"preset": name}), pool()).shape == shape_from_config(preset(name))
 
 
 def test_pretrained_needs_its_config_inline():

@@ -10,7 +10,6 @@ from tests.unit.planner.builders import ask_of, offer_of
 
 from farthing.api.amounts import Axis
 from farthing.api.job import StrategySpec
-from farthing.domain.planning import Measurement
 from farthing.planner import plan
 from farthing.planner.search import _rank
 from farthing.units import GIB, MIB
@@ -131,6 +130,7 @@ def test_a_model_too_large_is_refused_with_the_gap():
     [
         ({"min_accelerators": 4}, "accelerators"),
         ({"min_accelerators": 2, "max_accelerators": 2, "global_batch": 3}, "batch"),
+        ({"min_accelerators": 3, "max_accelerators": 4, "global_batch": 3, "pools": (offer_of(accelerators=4),)}, "batch"),
         ({"fixed": StrategySpec(precision="bfloat16")}, "precision"),
         ({"fixed": StrategySpec(micro_batch_size=3)}, "strategy"),
         ({"remaining": {Axis.COST: Decimal("0.001")}}, "budget:cost"),
@@ -180,36 +180,3 @@ def test_repeated_data_and_done_tokens_count_in_the_loss():
     fresh, resumed = plan(ask_of()).best, plan(ask_of(tokens_done=5_000_000)).best
     repeated = plan(ask_of(unique_tokens=50_000)).best
     assert resumed.loss.value < fresh.loss.value < repeated.loss.value
-
-
-def measurement(**values: object) -> Measurement:
-    best = plan(ask_of(min_accelerators=2)).best
-    facts = {"pool": "laptop", "accelerator": "cpu-slot", "strategy": best.strategy.signature, "accelerators": 2}
-    return Measurement(**{**facts, **values})
-
-
-def test_a_measured_speed_replaces_the_formula_and_scales_the_rest():
-    before = plan(ask_of())
-    measured = measurement(tokens_per_second=2 * plan(ask_of(min_accelerators=2)).best.tokens_per_second.value)
-    after = {(p.world_size, p.strategy.signature): p for p in plan(ask_of(measurements=(measured,))).plans}
-    same = after[(2, measured.strategy)]
-    assert same.tokens_per_second.value == pytest.approx(measured.tokens_per_second)
-    assert "measured with this plan" in same.tokens_per_second.source
-    for old in before.plans:
-        now = after.get((old.world_size, old.strategy.signature))
-        assert now is not None
-        assert now.tokens_per_second.value == pytest.approx(2 * old.tokens_per_second.value)
-        assert now.tokens_per_second.sigma < old.tokens_per_second.sigma
-
-
-def test_measured_memory_start_and_saves_are_used():
-    measured = measurement(peak_memory_bytes=1.5 * GIB, startup_seconds=12.0, checkpoint_seconds=0.5)
-    best = plan(ask_of(min_accelerators=2, measurements=(measured,))).best
-    assert best.memory.expected_bytes == pytest.approx(1.5 * GIB)
-    assert best.startup_seconds.value == 12.0
-    assert best.checkpoint_seconds.value == 0.5
-
-
-def test_other_pools_measurements_change_nothing():
-    elsewhere = replace(measurement(tokens_per_second=1.0, peak_memory_bytes=9 * GIB), pool="other")
-    assert plan(ask_of(measurements=(elsewhere,))) == plan(ask_of())

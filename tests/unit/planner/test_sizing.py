@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from farthing.errors import InvalidSpec, MissingPrice
-from farthing.planner.sizing import SizingJob, SizingOption, next_nodes, size, size_one
+from farthing.planner.sizing import Placement, SizingJob, SizingOption, next_nodes, size, size_one
 
 NODES = {"a": 4, "b": 2}
 
@@ -155,6 +155,37 @@ def test_the_common_budget_goes_where_it_buys_most():
 )
 def test_what_kept_a_job_out_is_told(job, words):
     assert words in size_one(job, NODES).unplaced["j"]
+
+
+def test_the_reason_is_told_of_the_option_on_the_fewest_nodes():
+    job = SizingJob("j", (option(nodes=9, cost=1), option(nodes=1, cost=30)), budget=20)
+    assert "budget (needs 30 of 20)" in size_one(job, NODES).unplaced["j"]
+
+
+def test_parts_of_a_node_add_up():
+    jobs = [SizingJob(f"j{i}", (option(nodes=1 / 3),)) for i in range(7)]
+    plan = size(jobs, {"a": 2})
+    assert plan.exact
+    assert plan.peak_nodes("a") == 2
+    assert sorted(p.start_seconds for p in plan.placements) == [0.0] * 6 + [110.0]
+    assert plan.marginal["a"].seconds == 110.0
+
+
+def test_what_runs_already_keeps_its_nodes_until_it_ends():
+    running = (Placement("r", option(nodes=4, seconds=200), 0.0),)
+    plan = size([SizingJob("j", (option(nodes=1),))], NODES, holding=running)
+    assert [(p.job, p.start_seconds) for p in plan.placements] == [("j", 210.0)]
+    assert plan.cost == 1.0
+
+
+def test_a_gap_between_two_that_run_is_used_only_where_it_is_long_enough():
+    def later(start):
+        return Placement("later", option(nodes=4, seconds=100), start)
+
+    job = SizingJob("j", (option(nodes=4, seconds=90, startup=10),))
+    first = Placement("first", option(nodes=4, seconds=50, startup=0), 0.0)
+    starts = [size([job], NODES, holding=(first, later(at))).placements[0].start_seconds for at in (150.0, 149.0)]
+    assert starts == [50.0, 259.0]
 
 
 def test_a_missing_price_names_the_pool():

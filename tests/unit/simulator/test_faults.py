@@ -107,6 +107,19 @@ def test_a_hold_that_was_dropped_before_its_record_stood_is_taken_anew() -> None
     assert [hold.attempt for hold in cluster.accounts["default/team-a"].status.holds] == [record.spec.attempt]
 
 
+def test_a_leader_that_wakes_after_its_attempt_was_settled_starts_nothing() -> None:
+    """It is stopped before the first child's POST; the other one runs the attempt to its end, settles it and cleans up."""
+    cluster = a_cluster()
+    operators = Operators(cluster, native_gangs=True)
+    cluster.create_job(a_job())
+    operators.pause_at(3, cycles=5)
+    operators.cycle()
+    operators.run(1, period=60)
+    (first,) = [record for record in cluster.records.values() if record.spec.number == 1]
+    assert first.status.phase == "Settled"
+    assert len(cluster.history[f"default/{first.spec.attempt}"]) == 1, "the gang that ran, and no second one on no bill"
+
+
 def test_an_operator_that_dies_is_followed_by_another() -> None:
     operators = Operators(a_cluster(), native_gangs=True)
     operators.cluster.create_job(a_job())

@@ -27,12 +27,16 @@ def latency(c: Configurations, k: TimeConstants, size: Floats) -> Floats:
 
 
 def sharded_layer(c: Configurations, k: TimeConstants) -> Floats:
-    """FSDP of one layer and micro-batch: gather for forward and backward, scatter of gradients. Overlaps with arithmetic."""
-    n = c.shard_degree
+    """FSDP of one layer and micro-batch: gather for forward and backward, scatter of gradients. Overlaps with arithmetic.
+
+    Routed experts that `ep` ranks split are gathered from the ranks that hold the same ones only."""
+    n, same = c.shard_degree, np.maximum(c.shard_degree / c.ep, 1.0)
+    routed = c.expert_parameters / c.ep
+    moved = (c.layer_parameters - c.expert_parameters) * (n - 1) / n + routed * (same - 1) / same
     sharded = (c.sharding == Sharding.ZERO3) & (n > 1)
     gathers = 2.0 * np.where(c.has_adapter > 0, np.minimum(c.frozen_bytes, 2.0), c.compute_bytes)
     scattered = np.where(c.has_adapter > 0, 0.0, c.reduce_bytes)
-    carried = (gathers + scattered) * c.layer_parameters / c.tp * (n - 1) / n
+    carried = (gathers + scattered) * moved / c.tp
     seconds = k.shard_overhead * carried / ring_bandwidth(c, k, c.tp, n) + 3.0 * latency(c, k, n)
     return np.where(sharded, seconds, 0.0)
 
@@ -67,9 +71,11 @@ def pipeline_hop(c: Configurations, k: TimeConstants) -> Floats:
 def gradients(c: Configurations, k: TimeConstants) -> Floats:
     """All-reduce of gradients over the replicas that hold no shard of each other, once a step; not overlapped.
 
-    Unsharded gradients leave the backward pass, and travel, in the dtype of the parameters."""
+    Sharded gradients (ZeRO 2) are reduced after every micro-batch: nobody keeps them whole. Unsharded gradients leave the
+    backward pass, and travel, in the dtype of the parameters."""
     replicas = np.where(c.sharding == Sharding.ZERO3, c.dp * c.cp / c.shard_degree, c.dp * c.cp)
     held = c.trainable / c.tp / c.pp / np.where(c.sharding == Sharding.ZERO3, c.shard_degree, 1.0)
     width = np.minimum(c.reduce_bytes, np.where(c.sharding == Sharding.ZERO3, c.reduce_bytes, c.parameter_bytes))
     carried = 2.0 * (replicas - 1) / replicas * held * width
-    return np.where(replicas > 1, carried / ring_bandwidth(c, k, c.tp, replicas) + latency(c, k, replicas), 0.0)
+    once = np.where(replicas > 1, carried / ring_bandwidth(c, k, c.tp, replicas) + latency(c, k, replicas), 0.0)
+    return once * np.where(c.sharding == Sharding.ZERO2, c.accumulation, 1.0)

@@ -13,6 +13,8 @@ STREAM = 10.0
 """Elements of the hidden width that a layer's two norms and two residual additions read and write."""
 LOGIT_BYTES = {Loss.EAGER: 40.0, Loss.COMPILED: 14.0, Loss.FUSED_CE: 10.0, Loss.FUSED_LINEAR: 10.0, Loss.CHUNKED: 16.0}
 """Bytes moved per logit, forward and backward: eager casts, shifts, log-softmax and gradient in fp32; fused kernels twice."""
+EAGER_KERNELS, FUSED_KERNELS, COMPILED_KERNELS = 28.0, 14.0, 6.0
+"""Kernels of a layer's forward pass beside matmuls: norms of six kernels and positions of eight, or one each; or compiled."""
 
 
 def tokens(c: Configurations) -> Floats:
@@ -60,7 +62,14 @@ def elementwise(c: Configurations, k: TimeConstants) -> Floats:
     ends = 4 * c.hidden + 2 * c.query_width + 2 * c.kv_width + c.mlp_matrices * (c.hidden + c.active_ffn)
     adapted = c.has_adapter * k.adapter_traffic * ends * c.compute_bytes / c.tp
     moved = stream + inner + adapted
-    return (3.0 + elementwise_again(c)) * traffic_factor(c, k) * tokens(c) * moved / bandwidth(c, k)
+    once = traffic_factor(c, k) * tokens(c) * moved / bandwidth(c, k) + k.kernel_fixed * kernels(c)
+    return (3.0 + elementwise_again(c)) * once
+
+
+def kernels(c: Configurations) -> Floats:
+    """Kernels of a layer that are no matmul, forward: norms, positions, residuals, activation, copies between layouts."""
+    unfused = np.where(c.fused_norms > 0, FUSED_KERNELS, EAGER_KERNELS)
+    return np.where(c.compiled > 0, COMPILED_KERNELS, unfused)
 
 
 def weight_preparation(c: Configurations, k: TimeConstants) -> Floats:

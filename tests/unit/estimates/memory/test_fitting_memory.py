@@ -11,7 +11,7 @@ from farthing.estimates.rows import MeasuredRows, read_rows
 
 pytest.importorskip("scipy")
 
-from farthing.estimates.fitting_memory import fit_memory
+from farthing.estimates.fitting_memory import MARGINS, fit_memory
 
 HEADER = (
     "row_id,source_group,framework,n_params,hidden,layers,heads,kv_heads,head_dim,ffn,vocab,tied_embeddings,gated_mlp,gpu,"
@@ -43,3 +43,10 @@ def test_a_fit_finds_the_constants_that_made_the_rows():
 def test_without_measured_rows_the_constants_stay():
     nothing = rows(MemoryConstants()).take(np.zeros(16, dtype=bool))
     assert fit_memory(nothing) == MemoryConstants()
+
+
+def test_the_margin_of_admission_covers_what_was_allocated_within_its_bounds():
+    close = rows(MemoryConstants())
+    close = replace(close, allocated=close.peak)
+    assert fit_memory(close).safe_active == MARGINS[0]
+    assert fit_memory(replace(close, allocated=1.5 * close.peak)).safe_active == MARGINS[1]

@@ -6,6 +6,9 @@ import pytest
 from farthing.estimates.configuration import Attention, Checkpointing, Configurations, Loss, Sharding, configurations
 from farthing.estimates.constants_time import TimeConstants
 from farthing.estimates.throughput import estimate_time
+from farthing.estimates.throughput.communication import sharded_layer
+from farthing.estimates.throughput.compute import kernels
+from farthing.estimates.throughput.launch import unfused_softmax
 from farthing.estimates.throughput.pipeline import bubble, stage_layers
 from farthing.estimates.throughput.sustained import UNKNOWN_SHARE, is_known, sustained_share
 
@@ -193,3 +196,29 @@ def test_constants_are_positive_and_say_what_they_mean():
         assert facts["prior"] > 0
         assert facts["meaning"]
     assert set(TimeConstants.free()) < set(TimeConstants.facts())
+
+
+def test_a_fused_softmax_takes_attention_matrices_in_fours():
+    eager = {"attention": Attention.EAGER, "heads": 16, "compiled": 0}
+    found = unfused_softmax(llama(**eager, tp=[8, 8, 4, 8], micro_batch=[1, 2, 1, 3], dp=1))
+    assert list(found) == [1, 0, 0, 1]
+    assert list(unfused_softmax(llama(**{**eager, "fused_norms": 0}, tp=8, micro_batch=1, dp=1))) == [0]
+    assert list(unfused_softmax(llama(heads=16, tp=8, micro_batch=1, dp=1))) == [0]
+    small = {**eager, "hidden": 256, "sequence_length": 128, "dp": 1, "shard_degree": 1, "sharding": Sharding.NONE, "tp": 8}
+    fused, apart = (estimate_time(llama(**{**small, "heads": heads}, micro_batch=1)).terms["launches"] for heads in (32, 16))
+    assert apart > fused
+
+
+def test_fused_and_compiled_layers_launch_fewer_kernels():
+    eager, fused, compiled = kernels(llama(compiled=[0, 0, 1], fused_norms=[0, 1, 1]))
+    assert eager > fused > compiled > 0
+
+
+def test_experts_that_ranks_split_are_not_gathered_from_them():
+    experts = {"experts": 8, "experts_per_token": 2, "expert_parameters": 0.9 * MATMUL, "sharding": Sharding.ZERO3}
+    whole, split, all_ranks = (
+        sharded_layer(llama(**experts, ep=ranks), TimeConstants(collective_launch=1e-9, hop_latency=1e-12))[0]
+        for ranks in (1, 2, 8)
+    )
+    assert split / whole == pytest.approx((0.1 * 7 / 8 + 0.45 * 3 / 4) / (7 / 8), rel=1e-3)
+    assert all_ranks / whole == pytest.approx(0.1, rel=1e-3)

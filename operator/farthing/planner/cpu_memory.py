@@ -1,9 +1,11 @@
-"""Peak memory of one process by phase and term: closed forms for Llama-type models under AdamW.
+"""Peak resident memory of one process of the CPU trainer by phase and term: closed forms for Llama-type models under AdamW.
+
+For processes on CPU slots alone; GPUs are estimated by `farthing.estimates`.
 
 Notation as in the literature: b sequences of s tokens, T = b·s tokens a process, h hidden, q and kv widths of queries and keys,
 f ffn, V vocabulary, L layers, P parameters, n shard degree, c bytes of the compute dtype. The trainer keeps float32 parameters,
-gradients and two AdamW moments (16 bytes a trainable parameter) and fuses head and cross-entropy. Formulas were checked against
-published FSDP2 measurements of Llama-3.1-8B (tests/unit/planner).
+gradients and two AdamW moments (16 bytes a trainable parameter) and fuses head and cross-entropy. Checked against the trainer's
+own peaks on one and two slots (tests/unit/planner).
 """
 
 from dataclasses import dataclass
@@ -15,10 +17,13 @@ from farthing.contract.shape import ModelShape
 
 MASTER: int = 4
 """Bytes of a float32 parameter, gradient or moment; AdamW has two moments: arXiv:1711.05101."""
-EAGER_LOSS_BYTES: float = 14.0
-"""Bytes a logit where logits exist: 2 (bf16) + 4 (fp32) + 4 (log-softmax) + 4 (gradient), fitted on torchtitan's rows."""
+LOGIT_BYTES: float = 14.0
+"""Bytes a logit of the chunk: 2 (bf16) + 4 (fp32) + 4 (log-softmax) + 4 (gradient), fitted on torchtitan's rows."""
 EAGER_NORM_BYTES: float = 10.0
 """Bytes an element of h that eager float32 RMSNorms add per layer; compiled or fused norms: 0."""
+SAFETY: float = 1.25
+"""Admission adds a quarter: a resident set also holds what the C allocator does not give back: 171 MiB predicted, 179 measured,
+at 7M parameters."""
 
 Terms = dict[str, float]
 
@@ -37,8 +42,6 @@ class MemoryQuestion:
     activation_checkpointing: ActivationCheckpointing
     adapter_parameters: int = 0
     compile: bool = False
-    fused_loss: bool = True
-    on_cpu: bool = False
 
     @property
     def compute_bytes(self) -> int:
@@ -60,21 +63,18 @@ def memory_terms(question: MemoryQuestion) -> dict[str, Terms]:
     """Bytes by phase and term. The peak of a process is the largest phase plus the runtime's baseline.
 
     Phases: `load` (one full tensor at a time is filled in), `loss`, `backward` (of the last layer, when all activations are
-    still there), `optimizer`, and `save` on a CPU, where the weights that are exported lie in the same memory.
+    still there), `optimizer`, and `save`, for the weights that are exported lie in the same memory.
     """
     states = _states(question)
     resting = {**states, "activations": _stored_activations(question)}
-    phases = {
+    resting_states = {name: states[name] for name in ("parameters", "optimizer states")}
+    return {
         "load": {"parameters": states["parameters"], "full tensor": _full_tensor(question)},
         "loss": {**resting, "logits": _logits(question), "unsharded": _unsharded_in_loss(question)},
         "backward": {**resting, "working set": _working_set(question), "unsharded": _unsharded_in_backward(question)},
         "optimizer": {**states, "buffers": _reduction_buffer(question)},
+        "save": {**resting_states, "exported weights": float(MASTER * question.trainable)},
     }
-    if question.on_cpu:
-        exported = float(MASTER * question.trainable)
-        resting_states = {name: states[name] for name in ("parameters", "optimizer states")}
-        phases["save"] = {**resting_states, "exported weights": exported}
-    return phases
 
 
 def _states(question: MemoryQuestion) -> Terms:
@@ -117,17 +117,15 @@ def _working_set(question: MemoryQuestion) -> float:
 
 
 def _logits(question: MemoryQuestion) -> float:
-    """k·V·T, or of one chunk where head and loss are fused, with the head's gradient beside it.
+    """k·V·T of one chunk, for head and loss are fused, with the head's gradient beside it.
 
-    The fused path sizes a chunk so that its logits are about as large as the hidden states: T·h/V rows, up to the next power of
+    A chunk is sized so that its logits are about as large as the hidden states: T·h/V rows, up to the next power of
     two (chunking by aspect ratio of torch's linear_cross_entropy).
     """
     shape, tokens = question.shape, question.tokens
-    if not question.fused_loss:
-        return EAGER_LOSS_BYTES * shape.vocabulary * tokens
     rows = ceil(tokens * shape.hidden / shape.vocabulary)
     chunk = min(tokens, 1 << (rows - 1).bit_length())
-    return EAGER_LOSS_BYTES * shape.vocabulary * chunk + MASTER * shape.embedding_parameters
+    return LOGIT_BYTES * shape.vocabulary * chunk + MASTER * shape.embedding_parameters
 
 
 def _ends(question: MemoryQuestion) -> int:
@@ -175,6 +173,6 @@ def _reduction_buffer(question: MemoryQuestion) -> float:
 
 
 def _full_tensor(question: MemoryQuestion) -> float:
-    """The largest parameter, whole: once on its way in, and once more on a CPU, where the copy lives in the same memory."""
+    """The largest parameter, whole: once on its way in, and once more, for the copy lives in the same memory."""
     largest = max(question.shape.embedding_parameters, question.shape.hidden * question.shape.ffn)
-    return float((2 if question.on_cpu else 1) * MASTER * largest)
+    return float(2 * MASTER * largest)

@@ -1,0 +1,117 @@
+"""`explore`: every legal way of training, what fits, what the budget buys with it, and which is best."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from farthing.errors import InvalidSpec
+from farthing.estimates.configuration import Floats
+from farthing.planner.space import ranking
+from farthing.planner.space.answer import Choice, Space
+from farthing.planner.space.candidates import Field, fields_of, joined
+from farthing.planner.space.choices import make_choices
+from farthing.planner.space.grid import Ints
+from farthing.planner.space.knobs import fixed_knobs
+from farthing.planner.space.purchase import Purchase, purchase
+from farthing.planner.space.question import SpaceQuestion
+from farthing.planner.space.refusals import check_possible, rejections
+from farthing.planner.space.sites import sites
+
+ADAPTERS_NOTE = (
+    "outcomes are tokens: no scaling law holds for fine-tuning, and a token trained through an adapter is not worth one that "
+    "trains all weights; fix adapter to compare like with like"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """Timed members of all pools, best first; those that reach no step are left out."""
+
+    field: Ints
+    """Position of the pool."""
+    member: Ints
+    """Position among the pool's timed members."""
+    tokens: Floats
+    seconds: Floats
+    cost: Floats
+    family: Ints
+    """The same for members that differ in the micro-batch alone."""
+    place: Ints
+    """Position in the purchase."""
+
+
+def explore(question: SpaceQuestion, top: int = 50) -> Space:
+    """The best `top` choices, of each family on each gang the best, and beside them the best of each pool and all of the front.
+
+    Deterministic; nothing is sampled or given up early. Raises InvalidSpec (a fixed knob unknown or impossible, nothing
+    limited), UnknownAccelerator (no pool can be searched) and MissingPrice (money limited, a pool without a price).
+    """
+    _check(question, top)
+    knobs = fixed_knobs(question)
+    found, notes = sites(question)
+    check_possible(question, found, knobs)
+    fields = fields_of(question, found, knobs)
+    bought = purchase(
+        question,
+        joined([field.course for field in fields]),
+        np.concatenate([field.timing.step_seconds for field in fields]),
+        np.concatenate([field.timing.step_flops for field in fields]),
+    )
+    ranked = _ranked(question, fields, bought)
+    chosen, front = _chosen(ranked, top)
+    return Space(
+        choices=_choices(question, fields, bought, ranked, chosen),
+        front=tuple(np.searchsorted(chosen, front).tolist()),
+        rejections=rejections(question, fields, bought, knobs),
+        looked_at=sum(int(field.members.sum()) for field in fields),
+        notes=(*notes, *((ADAPTERS_NOTE,) if question.pretrained else ())),
+    )
+
+
+def _ranked(question: SpaceQuestion, fields: tuple[Field, ...], bought: Purchase) -> Ranked:
+    counts = [len(field.rows) for field in fields]
+    field = np.repeat(np.arange(len(fields)), counts)
+    member = np.concatenate([np.arange(count) for count in counts])
+    tokens = bought.steps * float(question.global_batch * question.sequence_length)
+    family = np.concatenate([_families(each) for each in fields])
+    order = ranking.order(tokens, bought.seconds, bought.cost)
+    order = order[tokens[order] > 0]
+    paid = (tokens[order], bought.seconds[order], bought.cost[order])
+    return Ranked(field[order], member[order], *paid, family[order], order)
+
+
+def _families(field: Field) -> Ints:
+    """Layouts that differ in the micro-batch alone stand side by side in the grid."""
+    layouts = field.grid.layouts
+    told = np.stack(
+        (layouts.devices, layouts.tp, layouts.pp, layouts.cp, layouts.ep, layouts.sequence_parallel, layouts.sharding)
+    )
+    number = np.cumsum(np.r_[0, np.any(told[:, 1:] != told[:, :-1], axis=0)]) if len(layouts) else np.zeros(0, dtype=np.int64)
+    return np.asarray(number[field.rows] * len(field.grid.styles) + field.styles, dtype=np.int64)
+
+
+def _chosen(ranked: Ranked, top: int) -> tuple[Ints, Ints]:
+    """Positions in the ranking of the best `top` families, the best of each pool and the front; and of the front alone."""
+    if not len(ranked.place):
+        return ranked.place, ranked.place
+    _, families = np.unique(ranked.field * (ranked.family.max() + 1) + ranked.family, return_index=True)
+    _, pools = np.unique(ranked.field, return_index=True)
+    front = ranking.front(ranked.tokens, ranked.seconds, ranked.cost)
+    return np.unique(np.concatenate((np.sort(families)[:top], pools, front))), front
+
+
+def _choices(
+    question: SpaceQuestion, fields: tuple[Field, ...], bought: Purchase, ranked: Ranked, chosen: Ints
+) -> tuple[Choice, ...]:
+    made: dict[int, Choice] = {}
+    for number, field in enumerate(fields):
+        here = chosen[ranked.field[chosen] == number]
+        choices = make_choices(question, field, ranked.member[here], bought, ranked.place[here])
+        made |= dict(zip(here.tolist(), choices, strict=True))
+    return tuple(made[position] for position in chosen.tolist())
+
+
+def _check(question: SpaceQuestion, top: int) -> None:
+    for name, value in (("top", top), ("sequence_length", question.sequence_length), ("global_batch", question.global_batch)):
+        if value < 1:
+            raise InvalidSpec(name, value, "give a whole number of at least 1")

@@ -1,0 +1,66 @@
+"""The order, and the front against brute force."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from farthing.planner.space.ranking import front, order, rounded
+
+numbers = st.sampled_from([0.5, 1.0, 1.0004, 2.0, 3.0, 9.999, 10.0, 1000.0])
+triples = st.lists(st.tuples(numbers, numbers, numbers | st.just(np.nan)), min_size=1, max_size=40)
+
+
+def columns(found):
+    return tuple(np.array(column, dtype=float) for column in zip(*found, strict=True))
+
+
+@given(triples)
+def test_the_order_is_tokens_then_time_then_cost_then_place(found):
+    tokens, seconds, cost = columns(found)
+    dear = np.where(np.isnan(cost), np.inf, cost)
+    expected = sorted(range(len(found)), key=lambda i: (-tokens[i], seconds[i], dear[i], i))
+    assert order(tokens, seconds, cost).tolist() == expected
+
+
+@given(triples)
+def test_the_front_is_what_brute_force_leaves(found):
+    tokens, seconds, cost = columns(found)
+    ranked = order(tokens, seconds, cost)
+    tokens, seconds, cost = tokens[ranked], seconds[ranked], cost[ranked]
+    keys = [
+        tuple(key)
+        for key in np.stack((-rounded(tokens), rounded(seconds), rounded(np.where(np.isnan(cost), np.inf, cost)))).T.tolist()
+    ]
+
+    def beats(one, other):
+        return all(a <= b for a, b in zip(one, other, strict=True)) and one != other
+
+    expected = [
+        i for i, key in enumerate(keys) if not any(beats(other, key) for other in keys) and key not in keys[:i]
+    ]  # fmt: skip
+    assert front(tokens, seconds, cost).tolist() == expected
+
+
+@given(triples)
+def test_nothing_beats_the_front_at_full_precision(found):
+    tokens, seconds, cost = columns(found)
+    ranked = order(tokens, seconds, cost)
+    points = np.stack((-tokens, seconds, np.where(np.isnan(cost), np.inf, cost)))[:, ranked]
+    for member in front(tokens[ranked], seconds[ranked], cost[ranked]).tolist():
+        mine = points[:, member : member + 1]
+        assert not (np.all(points <= mine, axis=0) & np.any(points < mine, axis=0)).any()
+
+
+@given(st.floats(1e-9, 1e15), st.floats(1e-9, 1e15))
+def test_rounding_keeps_the_order(one, other):
+    low, high = sorted((one, other))
+    keys = rounded(np.array([low, high]))
+    assert keys[0] <= keys[1]
+    if high > low * 1.011:
+        assert keys[0] < keys[1]
+
+
+def test_rounding_at_the_ends():
+    assert rounded(np.array([999.9, 1000.0]))[0] == rounded(np.array([999.9, 1000.0]))[1]
+    zero, one, most = rounded(np.array([0.0, 1.0, np.inf]))
+    assert zero < one < most
