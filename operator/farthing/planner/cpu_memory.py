@@ -21,9 +21,12 @@ LOGIT_BYTES: float = 14.0
 """Bytes a logit of the chunk: 2 (bf16) + 4 (fp32) + 4 (log-softmax) + 4 (gradient), fitted on torchtitan's rows."""
 EAGER_NORM_BYTES: float = 10.0
 """Bytes an element of h that eager float32 RMSNorms add per layer; compiled or fused norms: 0."""
-SAFETY: float = 1.25
-"""Admission adds a quarter: a resident set also holds what the C allocator does not give back: 171 MiB predicted, 179 measured,
-at 7M parameters."""
+SAFETY: float = 1.4
+"""What admission multiplies the model's terms by: a resident set also holds what the C allocator does not give back. The
+largest of ten settings of full training, unsharded, needed 1.34 times its terms (docs/results/cpu-memory.md)."""
+SHARDED_SAFETY: float = 2.0
+"""The same where states are sharded or adapters are trained, whose buffers come and go in many sizes: 1.98 was the largest of
+six settings."""
 
 Terms = dict[str, float]
 

@@ -11,7 +11,7 @@ from farthing.domain.plan import Allocation, MemoryEstimate, Strategy
 from farthing.domain.planning import PlanRequest, PoolOffer
 from farthing.planner import cpu_timing
 from farthing.planner.candidates import Candidate, Estimate, candidates, is_sharded
-from farthing.planner.cpu_memory import SAFETY, MemoryQuestion, memory_terms
+from farthing.planner.cpu_memory import SAFETY, SHARDED_SAFETY, MemoryQuestion, memory_terms
 from farthing.planner.gpu import estimate_gpus
 
 
@@ -55,7 +55,9 @@ def _on_cpu(candidate: Candidate) -> bool:
 def _on_slots(request: PlanRequest, candidate: Candidate) -> Draft:
     """By the CPU trainer's own model."""
     seconds = cpu_timing.step_time(request, *candidate).seconds
-    memory = MemoryEstimate(_slot_terms(request, candidate), float(request.profile.cpu_baseline_bytes), SAFETY)
+    plain = not is_sharded(candidate.allocation, candidate.strategy) and candidate.strategy.adapter == "None"
+    safety = SAFETY if plain else SHARDED_SAFETY
+    memory = MemoryEstimate(_slot_terms(request, candidate), float(request.profile.cpu_baseline_bytes), safety)
     return _draft(request, candidate, Estimate(memory, seconds, cpu_timing.SIGMA, cpu_timing.SOURCE))
 
 
