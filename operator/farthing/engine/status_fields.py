@@ -11,6 +11,7 @@ from farthing.api.job_status import (
     ProgressStatus,
     RequestStatus,
 )
+from farthing.contract.progress import CheckpointReport
 from farthing.domain.plan import Plan
 from farthing.domain.snapshot import Attempt
 from farthing.engine.lifecycle import State
@@ -22,7 +23,7 @@ from farthing.engine.scene import Scene
 from farthing.engine.situations import acknowledged
 from farthing.ledger.balance import spent_so_far
 from farthing.ledger.report import newest_report
-from farthing.units import format_bytes, format_duration, format_time
+from farthing.units import format_bytes, format_duration, format_time, parse_time
 
 
 def current_plan(scene: Scene) -> PlanStatus | None:
@@ -112,9 +113,9 @@ def checkpoint_status(scene: Scene) -> CheckpointStatus | None:
     """The newest durable one: of this attempt, or remembered."""
     before = _before_actions(scene)
     report = scene.progress or (newest_report(before).progress if before is not None else None)
-    newest = None if report is None else report.checkpoint
-    if newest is None:
-        return scene.previous.checkpoint
+    newest, known = None if report is None else report.checkpoint, scene.previous.checkpoint
+    if newest is None or (known is not None and _is_older(newest, known)):
+        return known
     return CheckpointStatus(
         step=newest.step,
         tokens=str(newest.tokens),
@@ -123,6 +124,12 @@ def checkpoint_status(scene: Scene) -> CheckpointStatus | None:
         time=newest.time,
         seconds=f"{newest.seconds:.3g}",
     )
+
+
+def _is_older(found: CheckpointReport, known: CheckpointStatus) -> bool:
+    """Whether a report tells of a checkpoint before the known one: a cache lags behind. After a rollback the step is lower, and
+    the time is not."""
+    return found.step < known.step and parse_time(found.time) < parse_time(known.time)
 
 
 def _before_actions(scene: Scene) -> Attempt | None:
