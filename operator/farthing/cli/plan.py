@@ -6,7 +6,7 @@ from pathlib import Path
 
 import typer
 
-from farthing.cli import plan_compare, plan_job, plan_options, plan_space
+from farthing.cli import plan_compare, plan_job, plan_optimum, plan_options, plan_space
 from farthing.cli.output import Format, OutputOption, emit, words
 from farthing.cli.pinning import pinned
 from farthing.cli.plan_job import plans_for
@@ -49,6 +49,7 @@ def plan(
     fix: plan_options.Fix = None,
     own_trainer: plan_options.OwnTrainer = False,
     front: plan_options.Front = False,
+    optimal: plan_options.Optimal = False,
     top: plan_options.Top = 5,
     why: plan_options.Why = False,
     compare: plan_options.Compare = None,
@@ -62,7 +63,7 @@ def plan(
     """
     _one_question(context)
     if file is None:
-        _of_model(context, top=top, why=why, front=front, compare=compare, output=output)
+        _of_model(context, top=top, why=why, front=front, optimal=optimal, compare=compare, output=output)
         return
     job, offered = plan_job.job_and_pools(context.obj, file, pools, cluster=cluster)
     plans = plans_for(job, offered, SystemClock().now())
@@ -77,7 +78,9 @@ def plan(
         emit(plan_job.as_data(plans, top), output, lambda: plan_job.page(plans, top, why=why))
 
 
-def _of_model(context: typer.Context, *, top: int, why: bool, front: bool, compare: str | None, output: Format) -> None:
+def _of_model(
+    context: typer.Context, *, top: int, why: bool, front: bool, optimal: bool, compare: str | None, output: Format
+) -> None:
     """The other question: a model and pools in words."""
     asked, notes = question(Asked(**{each.name: context.params[each.name] for each in fields(Asked)}))
     answer = space.explore(asked, top=max(top, SEARCHED))
@@ -88,6 +91,10 @@ def _of_model(context: typer.Context, *, top: int, why: bool, front: bool, compa
     if compare is not None:
         (a, left), (b, right) = plan_compare.chosen(compare, answer.choices)
         _compare(plan_compare.of_choices(left, right), a, b, output)
+        return
+    if optimal:
+        found = plan_optimum.optima(asked, answer)
+        emit(plan_optimum.as_data(found), output, lambda: plan_optimum.page(found))
         return
     positions = plan_space.shown(answer, top, front=front)
     emit(plan_space.as_data(answer, positions, asked), output, lambda: plan_space.page(answer, positions, asked, why=why))

@@ -56,6 +56,11 @@ Front = Annotated[
     bool, typer.Option("--front", help="Only what nothing beats in cost, time and outcome.", rich_help_panel=OF_MODEL)
 ]
 
+Optimal = Annotated[
+    bool,
+    typer.Option("--optimal", help="Which size, and on how many tokens, the limits should train.", rich_help_panel=OF_MODEL),
+]
+
 Top = Annotated[int, typer.Option(min=1, help="Plans to show.")]
 Why = Annotated[bool, typer.Option("--why", help="Also the plans that cannot be used, and by how much.")]
 Compare = Annotated[str | None, typer.Option(metavar="A,B", help="Two plans, by their numbers, term by term.")]
