@@ -124,6 +124,8 @@ def _one_question(context: typer.Context) -> None:
         if given and getattr(parameter, "rich_help_panel", None) == other:
             remedy = f"it belongs to the other question, {other}; leave it out"
             raise InvalidSpec(parameter.opts[0], str(context.params[parameter.name or ""]), remedy)
+    if pin is not None and (context.params["compare"] or context.params["output"] is not Format.TABLE):
+        raise InvalidSpec("--pin", str(pin), "it writes a manifest: leave out --compare and -o, or ask for them by themselves")
     if to is not None and pin is None:
         raise InvalidSpec("--to", str(to), "it is where --pin N writes; say which plan to pin")
 

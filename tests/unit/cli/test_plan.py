@@ -108,6 +108,8 @@ def test_a_deadline_counts_from_now(tmp_path):
         (["-f", JOB, "--tokens", "2e9"], "--tokens"),
         (["--model", "llama-3.1-8b", "--pools", POOLS], "--pools"),
         (["-f", JOB, "--pools", POOLS, "--to", "x.yaml"], "--pin"),
+        (["-f", JOB, "--pools", POOLS, "--pin", "1", "--compare", "1,2"], "leave out --compare and -o"),
+        (["-f", JOB, "--pools", POOLS, "--pin", "1", "-o", "json"], "leave out --compare and -o"),
         (["-f", JOB, "--pools", POOLS, "--compare", "1"], "as in 1,3"),
         (["-f", JOB, "--pools", POOLS, "--compare", "1,99"], "99"),
         (["-f", JOB, "--pools", POOLS, "--pin", "99"], "there are the plans 1 to"),
