@@ -22,6 +22,11 @@ ADAPTERS_NOTE = (
     "trains all weights; fix adapter to compare like with like"
 )
 
+MIXTURE_NOTE = (
+    "the scaling law was fitted on dense models and is asked with all parameters of this mixture of experts: the loss is too "
+    "low a guess; compare it with other plans of this model alone"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Ranked:
@@ -64,8 +69,15 @@ def explore(question: SpaceQuestion, top: int = 50) -> Space:
         front=tuple(np.searchsorted(chosen, front).tolist()),
         rejections=rejections(question, fields, bought, knobs),
         looked_at=sum(int(field.members.sum()) for field in fields),
-        notes=(*notes, *((ADAPTERS_NOTE,) if question.pretrained else ())),
+        notes=(*notes, *_law_notes(question)),
     )
+
+
+def _law_notes(question: SpaceQuestion) -> tuple[str, ...]:
+    """What the outcome does not tell."""
+    if question.pretrained:
+        return (ADAPTERS_NOTE,)
+    return (MIXTURE_NOTE,) if question.architecture.mixture is not None else ()
 
 
 def _ranked(question: SpaceQuestion, fields: tuple[Field, ...], bought: Purchase) -> Ranked:

@@ -213,3 +213,10 @@ def test_sizes_must_be_at_least_one(field, changes):
 def test_top_must_be_at_least_one():
     with pytest.raises(InvalidSpec, match="top"):
         explore(question_of(), top=0)
+
+
+def test_a_mixture_of_experts_is_told_that_the_law_knows_dense_models_alone():
+    pools = (offer_of("h200", H200, accelerators_per_node=8, accelerators=8, price_per_accelerator_hour=Decimal(3)),)
+    sparse, dense = (explore(question_of(name, pools=pools, remaining=MONEY)) for name in ("qwen1.5-moe-a2.7b", "llama-3.2-1b"))
+    assert any("dense models" in note for note in sparse.notes)
+    assert dense.notes == ()
