@@ -8,7 +8,7 @@ from farthing.units import GIB
 
 LAYOUT = Layout(
     pool="h100x8", accelerator="H100-80GB-SXM", devices=8, nodes=1, precision="bfloat16", sharding="FullShard", dp=8, tp=1,
-    sequence_parallel=False, pp=1, cp=1, ep=1, checkpointing="Full", micro_batch=2, accumulation=8, optimizer="adamw",
+    sequence_parallel=False, pp=1, vpp=1, cp=1, ep=1, checkpointing="Full", micro_batch=2, accumulation=8, optimizer="adamw",
     adapter="None", attention="sdpa", loss="fused_linear_ce", compile=False, offload=False, executable_by="farthing_trainer",
 )  # fmt: skip
 

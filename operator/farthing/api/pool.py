@@ -67,6 +67,10 @@ class GPUNodePoolSpec(ApiModel):
     model_config = ConfigDict(
         json_schema_extra=rules(
             rule("self.minNodes <= self.maxNodes", "minNodes must not be above maxNodes"),
+            rule(
+                "!has(self.networkBytesPerSecond) || double(self.networkBytesPerSecond) > 0.0",
+                'networkBytesPerSecond must be above 0, for example "5e10"; leave it out if unknown',
+            ),
         )
     )
     accelerator: Annotated[str, Field(min_length=1, max_length=64)]
@@ -79,6 +83,8 @@ class GPUNodePoolSpec(ApiModel):
     """Absent: no job with a money budget can use the pool."""
     rate: RateSpec | None = None
     """A measured speed that overrides the catalogue's."""
+    network_bytes_per_second: BigNumber | None = None
+    """From one node to others, one way, in bytes per second (400 Gbit/s is 5e10); absent: 5e10 for each of its accelerators."""
     spot: bool = False
     """Capacity that its owner may take back."""
     provider: Literal["Static", "Scale", "Karpenter", "ProvisioningRequest"] = "Static"

@@ -80,7 +80,10 @@ def fit(
             continue
         fitted[kind], counts[kind] = _fitter(kind)(measured.take(usable)), int(usable.sum())
     content = ConstantsFile(**fitted, provenance=_provenance(rows, measured), rows=counts)
-    output.write_text(written(content), encoding="utf-8")
+    try:
+        output.write_text(written(content), encoding="utf-8")
+    except OSError as error:
+        raise InvalidSpec("--output", str(output), f"cannot be written: {error.strerror}") from error
     words.print(f"wrote {output}")
 
 

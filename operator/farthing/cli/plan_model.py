@@ -12,7 +12,7 @@ from farthing.api.amounts import Axis
 from farthing.catalog import preset
 from farthing.catalog.frameworks import framework, frameworks
 from farthing.catalog.tables import all_presets
-from farthing.cli.plan_pools import money, pool_words
+from farthing.cli.plan_pools import asked_pools, money
 from farthing.contract.shape import SUPPORTED_MODEL_TYPES
 from farthing.errors import InvalidSpec
 from farthing.models import Architecture, architecture_from_config
@@ -47,6 +47,7 @@ class Asked:
 
     model: str
     pool: Sequence[str] | None = None
+    pools: Path | None = None
     budget: str | None = None
     tokens: str | None = None
     accelerator_hours: str | None = None
@@ -70,9 +71,7 @@ def question(asked: Asked) -> tuple[SpaceQuestion, tuple[str, ...]]:
     config = model_config(asked.model)
     architecture = _architecture(asked.model, config)
     limits, currency = _limits(asked)
-    if not asked.pool:
-        raise InvalidSpec("--pool", None, "name at least one, for example --pool h100x8@2.5")
-    pools, notes = pool_words(asked.pool, currency, costs=Axis.COST in limits)
+    pools, notes = asked_pools(asked.pool or (), asked.pools, currency, costs=Axis.COST in limits)
     knobs = fixed(asked.fix or (), asked.adapter)
     length, lengths = _length(asked.sequence_length, config)
     built = SpaceQuestion(

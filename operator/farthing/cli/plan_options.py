@@ -11,7 +11,7 @@ OF_JOB = "A job: -f"
 OF_MODEL = "A model: --model"
 
 File = Annotated[Path | None, typer.Option("--filename", "-f", help="A manifest of one job.", rich_help_panel=OF_JOB)]
-Pools = Annotated[Path | None, typer.Option(help="Manifests of pools; then no cluster is read.", rich_help_panel=OF_JOB)]
+Pools = Annotated[Path | None, typer.Option(metavar="FILE", help="Manifests of GPUNodePools; then no cluster is read.")]
 FromCluster = Annotated[
     bool,
     typer.Option("--cluster", help="Pools, and what the job spent, from the current context.", rich_help_panel=OF_JOB),
@@ -41,8 +41,10 @@ Framework = Annotated[str, typer.Option(help="Whose memory policy holds.", rich_
 Pretrained = Annotated[
     bool, typer.Option("--pretrained", help="Fine-tuning: told in tokens, not in loss.", rich_help_panel=OF_MODEL)
 ]
-Adapter = Annotated[str | None, typer.Option(help="None, LoRA, QLoRA; several with commas.", rich_help_panel=OF_MODEL)]
-LoraRank = Annotated[int, typer.Option(min=1, help="Of LoRA and QLoRA.", rich_help_panel=OF_MODEL)]
+Adapter = Annotated[
+    str | None, typer.Option(help="None, LoRA, QLoRA, DoRA, QDoRA; several with commas.", rich_help_panel=OF_MODEL)
+]
+LoraRank = Annotated[int, typer.Option(min=1, help="Of adapters.", rich_help_panel=OF_MODEL)]
 UniqueTokens = Annotated[str | None, typer.Option(help="Of the data; more are passes over it.", rich_help_panel=OF_MODEL)]
 Epochs = Annotated[str | None, typer.Option(help="Passes over --unique-tokens, for --tokens.", rich_help_panel=OF_MODEL)]
 Fix = Annotated[

@@ -3,12 +3,16 @@
 import re
 from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
+from pathlib import Path
 
 from farthing.catalog import accelerator, accelerators
 from farthing.catalog.devices import device
 from farthing.catalog.prices import CURRENCY, listed_price
+from farthing.cli.manifests import pools_in, read_manifests
 from farthing.domain.planning import PoolOffer
 from farthing.errors import InvalidSpec, MissingPrice, UnknownAccelerator
+from farthing.planner.offers import pool_offer
+from farthing.planner.request import measured_startup
 
 GRAMMAR = "[NAME=]ACCELERATOR[xPER_NODE[xNODES]][:spot][@PRICE]"
 """NAME: to show, else what stands here. PER_NODE and NODES: 1 where absent. PRICE: of one accelerator and hour."""
@@ -31,13 +35,39 @@ def money(option: str, text: str) -> tuple[Decimal, str | None]:
     return amount, (match["currency"] or "").upper() or None
 
 
+def asked_pools(
+    words: Sequence[str], file: Path | None, currency: str | None, *, costs: bool
+) -> tuple[tuple[PoolOffer, ...], tuple[str, ...]]:
+    """Pools in words, then those of a file of GPUNodePools with all that these say of themselves; and notes on prices.
+
+    currency: the budget's; None: the first that a price is in. Raises as `pool_words`, and InvalidSpec where there is no pool.
+    """
+    pools = pools_in(read_manifests(file), str(file)) if file is not None else []
+    priced = [pool.spec.price.currency for pool in pools if pool.spec.price is not None]
+    currency = currency or _written_currency(words) or next(iter(priced), CURRENCY)
+    offers, notes = pool_words(words, currency, costs=costs)
+    started = measured_startup(pools)
+    offers += tuple(pool_offer(pool, currency, costs=costs, startup_seconds=started) for pool in pools)
+    if not offers:
+        raise InvalidSpec("--pool", None, "name at least one, for example --pool h100x8@2.5, or --pools FILE of GPUNodePools")
+    names = [offer.name for offer in offers]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise InvalidSpec("--pools", ", ".join(twice), "two pools have that name; give one of them another")
+    return offers, notes
+
+
+def _written_currency(words: Sequence[str]) -> str | None:
+    """The first that a price is written in."""
+    return next((found[1].upper() for word in words if (found := _WRITTEN.search(word))), None)
+
+
 def pool_words(words: Sequence[str], currency: str | None, *, costs: bool) -> tuple[tuple[PoolOffer, ...], tuple[str, ...]]:
     """The pools, and notes on prices that were taken from price lists. `costs`: money is limited, so each needs a price.
 
     currency: the budget's; None: the first that a price is written in, else `CURRENCY`. Raises InvalidSpec that names the piece
     of the word, UnknownAccelerator, and MissingPrice.
     """
-    currency = currency or next((found[1].upper() for word in words if (found := _WRITTEN.search(word))), CURRENCY)
+    currency = currency or _written_currency(words) or CURRENCY
     offers: list[PoolOffer] = []
     notes: list[str] = []
     for word in words:
@@ -92,9 +122,9 @@ def _gang(word: str, text: str) -> tuple[str, int, int]:
         if int(per_node) < 1 or int(nodes) < 1:
             raise InvalidSpec("--pool", word, "accelerators per node and nodes count from 1, as in h100x8x4")
         return known, int(per_node), int(nodes)
-    label = splits[-1][0]
+    wanted = " or ".join(repr(label) for label, _, _ in splits[1:] or splits)
     raise UnknownAccelerator(
-        f"--pool {word}: {label!r} is not in the catalogue: use one of {', '.join(row.name for row in accelerators())}, "
+        f"--pool {word}: {wanted} is not in the catalogue: use one of {', '.join(row.name for row in accelerators())}, "
         "in any case, or a short form such as h100 or a100-80gb, with sizes as in h100x8 or h100x8x4"
     )
 

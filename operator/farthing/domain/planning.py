@@ -41,6 +41,8 @@ class PoolOffer:
     """Of one accelerator's share; overrides the catalogue."""
     measured_flops_per_second: float | None = None
     measured_memory_bandwidth: float | None = None
+    network_bytes_per_second: float | None = None
+    """Of one node to others, one way; None: the estimators' assumption."""
     mean_time_between_failures: float = 86400.0
     startup_seconds: float | None = None
     """Measured on this pool; None: the profile's prior."""

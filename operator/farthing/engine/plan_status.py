@@ -106,7 +106,8 @@ def _with_memory(status: PlanStatus, previous: PlanStatus, *, known_alternatives
 
 
 def _identity(plan: PlanStatus) -> tuple[object, ...]:
-    return plan.allocation, plan.precision, plan.sharding, plan.grouping, plan.micro_batch_size, plan.accumulation
+    layout = (plan.precision, plan.sharding, plan.grouping, plan.activation_checkpointing)
+    return plan.allocation, *layout, plan.micro_batch_size, plan.accumulation
 
 
 def _measured(previous: PlanStatus, name: str) -> str | None:

@@ -156,6 +156,10 @@ class Configurations:
     has_adapter: Floats
     quantized: Floats
     """1: base weights in 4 or 8 bits, dequantized on the fly."""
+    decomposed_width: Floats
+    """Outputs of a layer's matrices under weight-decomposed adapters (DoRA), all together; 0 without."""
+    decomposed_parameters: Floats
+    """Weights of those matrices: what each pass merges with the adapters, to take its norms."""
     # activations and kernels
     checkpointing: Floats
     """`Checkpointing`."""

@@ -7,7 +7,8 @@ from farthing.catalog.devices import Device, device
 from farthing.catalog.frameworks import Framework, framework, general
 from farthing.estimates.configuration import Attention, Checkpointing, Loss, Sharding
 from farthing.estimates.rows_cells import Cells, RowRefused, flag, given, positive, word
-from farthing.estimates.rows_model import adapter_parameters, row_model
+from farthing.estimates.rows_model import adapter_parameters, decomposed, row_model
+from farthing.estimates.rows_optimizer import optimizer_columns, paged
 from farthing.models import model_columns
 from farthing.units import GIB
 
@@ -47,7 +48,7 @@ def row_columns(cells: Cells) -> tuple[dict[str, float], dict[str, str]]:
     filled = ruled_cells(policy, filled, accelerator.name if accelerator else cells.get("gpu", ""), layout)
     columns = {**model_columns(row_model(filled)), **layout, **_hardware(filled, accelerator), **_batch(filled, layout)}
     columns |= policy_columns(policy, filled, columns)
-    return columns | _paged(filled, columns), filled
+    return columns | paged(filled, columns), filled
 
 
 def ruled_cells(policy: Framework, filled: Cells, accelerator: str, layout: Mapping[str, float]) -> dict[str, str]:
@@ -207,43 +208,19 @@ def _precision(cells: Cells, policy: Framework, columns: dict[str, float]) -> di
         "gradient_bytes": gradient,
         "extra_gradient_bytes": sizes["extra_gradient"],
         "master_bytes": sizes["master"] or (4.0 if flag(cells, "master_weights") else 0.0),
-        **_optimizer(cells, sizes, parameter=parameter, adapter=adapter),
+        **optimizer_columns(cells, sizes, columns, parameter=parameter, adapter=adapter),
         "reduce_bytes": _reduce(policy, sizes, gradient),
         "residual_bytes": sizes["residual"],
         "autocast_copy": float(bool(wide)),
         "trainable": adapter_parameters(cells, columns) if adapter else columns["parameters"],
         "has_adapter": float(adapter),
         "quantized": float(quantized),
+        **decomposed(cells, columns),
     }
-
-
-def _paged(cells: Cells, columns: dict[str, float]) -> dict[str, float]:
-    """States of a paged optimizer, which give way to the host as a whole where the device cannot hold all that stays on it."""
-    if not general()["optimizers"].get(cells["optimizer"].lower(), {}).get("paged", False):
-        return {}
-    ranks = columns["tp"] * columns["pp"] * columns["shard_degree"]
-    base = columns["parameters"] * (columns["frozen_bytes"] if columns["has_adapter"] else columns["parameter_bytes"])
-    resting = (base + columns["trainable"] * (columns["state_bytes"] + columns["master_bytes"])) / ranks
-    return {"state_bytes": 0.0} if resting > columns["device_memory"] else {}
 
 
 def _reduce(policy: Framework, sizes: dict[str, float], gradient: float) -> float:
     return gradient if policy.bytes_an_element["reduce"] == "gradient" else sizes["reduce"]
-
-
-def _optimizer(cells: Cells, sizes: dict[str, float], *, parameter: float, adapter: bool) -> dict[str, float]:
-    """Bytes of states per trainable parameter as stated, else by the optimizer's kind; and what only its step holds."""
-    kinds = general()["optimizers"]
-    stated = given(cells, "optimizer_state_bytes_per_param")
-    kind = kinds.get(cells["optimizer"].lower())
-    if kind is None and stated is None:
-        raise RowRefused(f"optimizer {cells['optimizer']!r} is not modelled")
-    kind = kind or {"bytes": stated, "foreach": False}
-    element = parameter if adapter else sizes["state"]
-    states = kind["bytes"] if "bytes" in kind else kind["elements"] * element
-    foreach = kind["foreach"] and not flag(cells, "fused_optimizer") and not flag(cells, "optimizer_in_backward")
-    transient = parameter if adapter else sizes["transient"]
-    return {"state_bytes": states if stated is None else stated, "step_transient_bytes": transient if foreach else 0.0}
 
 
 def _quantized_bytes(cells: Cells) -> float:

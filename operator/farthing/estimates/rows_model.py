@@ -6,8 +6,12 @@ from typing import Any
 from farthing.estimates.rows_cells import Cells, RowRefused, flag, given, positive
 from farthing.models import Architecture, architecture_from_dims
 
+Matrix = tuple[float, float]
+"""Inputs and outputs of one product."""
 _KINDS = ("gated_mlp", "tied_embeddings")
-_LORA_MATRICES = ("q", "k", "v", "o", "gate", "up", "down")
+_BLOCK = ("q", "k", "v", "o")
+_ADAPTERS = ("lora", "qlora", "dora", "qdora", "rslora")
+_DECOMPOSED = ("dora", "qdora")
 
 
 def row_model(cells: Cells) -> Architecture:
@@ -28,26 +32,45 @@ def row_model(cells: Cells) -> Architecture:
 
 
 def adapter_parameters(cells: Cells, columns: dict[str, float]) -> float:
-    """Of LoRA adapters on all layers: rank × (inputs + outputs) of each target; `trainable_params` where it is stated."""
+    """Of LoRA adapters on all layers: rank × (inputs + outputs) of each target, and under DoRA a magnitude for each output.
+
+    `trainable_params` where it is stated.
+    """
     stated = given(cells, "trainable_params")
     if stated:
         return stated
-    if cells["peft"] not in ("lora", "qlora", "dora", "qdora", "rslora"):
+    if cells["peft"] not in _ADAPTERS:
         raise RowRefused(f"peft {cells['peft']!r} without trainable_params")
+    adapted, head = _adapted(cells, columns)
+    rank, magnitudes = positive(cells, "lora_rank"), float(cells["peft"] in _DECOMPOSED)
+    a_layer, ends = (
+        sum(rank * (inputs + outputs) + magnitudes * outputs for inputs, outputs in matrices) for matrices in (adapted, head)
+    )
+    return float(columns["layers"] * a_layer + ends)
+
+
+def decomposed(cells: Cells, columns: dict[str, float]) -> dict[str, float]:
+    """What weight-decomposed adapters (DoRA) lie over in one layer; nothing for other kinds."""
+    adapted = _adapted(cells, columns)[0] if cells["peft"] in _DECOMPOSED else []
+    return {
+        "decomposed_width": float(sum(outputs for _, outputs in adapted)),
+        "decomposed_parameters": float(sum(inputs * outputs for inputs, outputs in adapted)),
+    }
+
+
+def _adapted(cells: Cells, columns: dict[str, float]) -> tuple[list[Matrix], list[Matrix]]:
+    """The matrices under adapters: those of one layer, and those at the ends of the model."""
     hidden, query, key, wide = columns["hidden"], columns["query_width"], columns["kv_width"], columns["active_ffn"]
-    sums = dict(
-        zip(_LORA_MATRICES, (hidden + query, hidden + key, hidden + key, hidden + query, *(hidden + wide,) * 3), strict=True)
-    )
-    sums["mlp"] = columns["mlp_matrices"] * (hidden + wide)
-    sums["all"] = sum(sums[name] for name in "qkvo") + sums["mlp"]
-    ends = {"head": hidden + columns["vocabulary"]}
+    known = {"q": [(hidden, query)], "k": [(hidden, key)], "v": [(hidden, key)], "o": [(query, hidden)]}
+    known |= {"gate": [(hidden, wide)], "up": [(hidden, wide)], "down": [(wide, hidden)]}
+    known["mlp"] = [(hidden, wide)] * (int(columns["mlp_matrices"]) - 1) + known["down"]
+    known["all"] = [matrix for name in (*_BLOCK, "mlp") for matrix in known[name]]
+    ends = {"head": [(hidden, columns["vocabulary"])]}
     targets = cells["lora_targets"].replace("_proj", "").split("+")
-    if unknown := [target for target in targets if target not in sums and target not in ends]:
+    if unknown := [target for target in targets if target not in known and target not in ends]:
         raise RowRefused(f"lora_targets {'+'.join(unknown)!r} is not modelled")
-    per_rank = columns["layers"] * sum(sums.get(target, 0.0) for target in targets) + sum(
-        ends.get(target, 0.0) for target in targets
-    )
-    return positive(cells, "lora_rank") * per_rank
+    a_layer, outside = ([matrix for target in targets for matrix in table.get(target, [])] for table in (known, ends))
+    return a_layer, outside
 
 
 def _choices(cells: Cells, name: str) -> list[bool]:

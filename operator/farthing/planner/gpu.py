@@ -17,12 +17,12 @@ from farthing.domain.plan import MemoryEstimate
 from farthing.domain.planning import PlanRequest, PoolOffer
 from farthing.errors import InvalidSpec
 from farthing.estimates.configuration import Configurations, configurations
-from farthing.estimates.constants_time import TimeConstants
 from farthing.estimates.memory import estimate_memory
 from farthing.estimates.results import MemoryBreakdown
 from farthing.estimates.rows_columns import row_columns
 from farthing.estimates.throughput import estimate_time
-from farthing.estimates.throughput.sustained import UNKNOWN_SHARE, is_known
+from farthing.estimates.throughput.sustained import is_known
+from farthing.planner import rates
 from farthing.planner.candidates import Candidate, Estimate, is_sharded
 from farthing.planner.offers import measured_precision
 
@@ -131,19 +131,16 @@ def _model_cells(shape: ModelShape) -> dict[str, str]:
 
 def _hardware(offer: PoolOffer, precision: str) -> dict[str, float]:
     """The datasheet's rates, which the estimators turn into sustained ones, or the pool's measured ones taken as sustained."""
-    spec, measured = offer.accelerator, offer.measured_flops_per_second
-    peak, bandwidth = spec.peak_flops.get(precision), spec.memory_bandwidth
-    if measured is not None and measured_precision(offer) == precision:
-        peak = measured / UNKNOWN_SHARE
-    if offer.measured_memory_bandwidth is not None:
-        bandwidth = offer.measured_memory_bandwidth / TimeConstants().memory_efficiency
+    spec = offer.accelerator
+    peak = rates.peak_flops(offer, precision, spec.peak_flops.get(precision))
+    bandwidth = rates.memory_bandwidth(offer, spec.memory_bandwidth)
     return {
         "device_memory": float(offer.memory_bytes or spec.memory_bytes or nan),
         "peak_flops": _known(peak, offer, "flopsPerSecond"),
         "peak_fp8_flops": 0.0,
         "memory_bandwidth": _known(bandwidth, offer, "memoryBytesPerSecond"),
         "link_bandwidth": _known(spec.link_bandwidth, offer, "link bandwidth"),
-        "inter_node_bandwidth": nan,
+        "inter_node_bandwidth": rates.network_bandwidth(offer),
         "devices_per_node": float(offer.accelerators_per_node),
     }
 

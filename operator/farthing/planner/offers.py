@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
+from types import MappingProxyType
 
 from farthing.api.job import BudgetedTrainingJobSpec
 from farthing.api.pool import GPUNodePool
@@ -9,6 +10,8 @@ from farthing.catalog import accelerator
 from farthing.domain.planning import AcceleratorSpec, PoolOffer
 from farthing.errors import InvalidSpec, MissingPrice, UserError
 from farthing.units import parse_amount, parse_duration, parse_quantity
+
+NOTHING_MEASURED: Mapping[str, float] = MappingProxyType({})
 
 
 def pool_offers(
@@ -23,7 +26,8 @@ def pool_offers(
         labels = spec.compute.pool_selector.match_labels
         remedy = f"no pool has these labels and suits spot: {spec.compute.spot}; label one, or widen the selector"
         raise InvalidSpec("spec.compute.poolSelector.matchLabels", dict(labels), remedy, reason="NoPool")
-    offers, faults = _split(selected, lambda pool: _offer(spec, pool, costs, startup_seconds))
+    currency = spec.budget.currency
+    offers, faults = _split(selected, lambda pool: pool_offer(pool, currency, costs=costs, startup_seconds=startup_seconds))
     if not offers:
         raise faults[0]
     return tuple(offers)
@@ -71,9 +75,15 @@ def _split(pools: Sequence[GPUNodePool], offer: Callable[[GPUNodePool], PoolOffe
     return offers, faults
 
 
-def _offer(spec: BudgetedTrainingJobSpec, pool: GPUNodePool, costs: bool, startup_seconds: Mapping[str, float]) -> PoolOffer:
+def pool_offer(
+    pool: GPUNodePool, currency: str | None, *, costs: bool, startup_seconds: Mapping[str, float] = NOTHING_MEASURED
+) -> PoolOffer:
+    """The pool as the planner sees it. `currency`: the budget's; `costs`: money is limited, so that a price must be in it.
+
+    startup_seconds: measured, by pool. Raises MissingPrice, InvalidSpec, UnknownAccelerator.
+    """
     row, rate = accelerator(pool.spec.accelerator), pool.spec.rate
-    price = _price(spec, pool, costs)
+    price = _price(pool, currency, costs)
     _check_rate(pool, row)
     return PoolOffer(
         name=pool.metadata.name,
@@ -86,22 +96,23 @@ def _offer(spec: BudgetedTrainingJobSpec, pool: GPUNodePool, costs: bool, startu
         memory_bytes=_memory(pool, row),
         measured_flops_per_second=float(rate.flops_per_second) if rate is not None else None,
         measured_memory_bandwidth=_bandwidth(pool),
+        network_bytes_per_second=_network(pool),
         mean_time_between_failures=parse_duration(pool.spec.mean_time_between_failures),
         startup_seconds=startup_seconds.get(pool.metadata.name),
     )
 
 
-def _price(spec: BudgetedTrainingJobSpec, pool: GPUNodePool, costs: bool) -> Decimal | None:
-    price, currency = pool.spec.price, spec.budget.currency
+def _price(pool: GPUNodePool, currency: str | None, costs: bool) -> Decimal | None:
+    price = pool.spec.price
     if price is None:
         if costs:
             raise MissingPrice(
-                f"spec.price: pool {pool.metadata.name} has none, and the job's budget counts money: set "
+                f"spec.price: pool {pool.metadata.name} has none, and the budget counts money: set "
                 "perAcceleratorHour, currency and source on the pool, or select another pool"
             )
         return None
     if costs and price.currency != currency:
-        remedy = f"the job's budget is in {currency}; price the pool {pool.metadata.name} in it, or select another pool"
+        remedy = f"the budget is in {currency}; price the pool {pool.metadata.name} in it, or select another pool"
         raise InvalidSpec("spec.price.currency", price.currency, remedy, reason="CurrencyMismatch")
     return parse_amount(price.per_accelerator_hour)
 
@@ -116,6 +127,11 @@ def _check_rate(pool: GPUNodePool, row: AcceleratorSpec) -> None:
 def _memory(pool: GPUNodePool, row: AcceleratorSpec) -> int | None:
     """The pool's own statement, else the catalogue's."""
     return parse_quantity(pool.spec.accelerator_memory) if pool.spec.accelerator_memory is not None else row.memory_bytes
+
+
+def _network(pool: GPUNodePool) -> float | None:
+    rate = pool.spec.network_bytes_per_second
+    return None if rate is None else float(rate)
 
 
 def _bandwidth(pool: GPUNodePool) -> float | None:

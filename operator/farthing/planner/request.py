@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from types import MappingProxyType
 from typing import Any
 
 from farthing.api.amounts import Axis
@@ -14,9 +13,8 @@ from farthing.contract.shape import ModelShape, shape_from_config
 from farthing.domain.planning import Measurement, PlanRequest, PoolOffer, RuntimeProfile
 from farthing.errors import InvalidSpec
 from farthing.planner.cpu_memory import MASTER
-from farthing.planner.offers import pool_offers
+from farthing.planner.offers import NOTHING_MEASURED, pool_offers
 
-NOTHING_MEASURED: Mapping[str, float] = MappingProxyType({})
 FULL_TRAINING_BYTES = 4 * MASTER
 """Bytes a parameter of full training under AdamW: weight, gradient, two moments, all float32."""
 

@@ -120,6 +120,8 @@ POOLS = [
     Bad(POOL, "spec.provider", "Magic", 'supported values: "Static", "Scale", "Karpenter", "ProvisioningRequest"'),
     Bad(POOL, "spec.rate", {"flopsPerSecond": "0"}, 'rate.flopsPerSecond must be above 0, for example "5e10"'),
     Bad(POOL, "spec.rate", {"flopsPerSecond": "1e9", "memoryBytesPerSecond": "0"}, "rate.memoryBytesPerSecond must be above 0"),
+    Bad(POOL, "spec.networkBytesPerSecond", "0", 'networkBytesPerSecond must be above 0, for example "5e10"', named="spec"),
+    Bad(POOL, "spec.networkBytesPerSecond", "400Gbit", "should match"),
     Bad(POOL, "spec.acceleratorMemory", "24 GB", "should match"),
     Bad(POOL, "spec.meanTimeBetweenFailures", "0h", ONE_SECOND),
     Bad(POOL, "spec.accelerator", None, "Required value"),

@@ -118,6 +118,12 @@ CASES = [
         {"spec.window": {"period": "7d", "start": "2200-01-01T00:00:00Z"}},
     ),
     Case("metadata.name must be spec.attempt", RECORD, {}, {"spec.attempt": "tiny-0a1b2-2"}),
+    Case(
+        "networkBytesPerSecond must be",
+        POOL,
+        {"metadata.name": "linked", "spec.networkBytesPerSecond": "5e10"},
+        {"spec.networkBytesPerSecond": "0.0"},
+    ),
     Case("minNodes must not be above", POOL, {"metadata.name": "few", "spec.minNodes": 1}, {"spec.minNodes": 2}),
     Case(
         "template.metadata.labels below farthing.dev/",

@@ -150,6 +150,12 @@ def test_constants_that_cannot_be_used_are_one_sentence(file, tmp_path, text, sa
     assert isinstance(run("check", file, "--constants", tmp_path / "absent.toml").exception, InvalidSpec)
 
 
+def test_constants_that_cannot_be_written_are_an_error_of_the_option(file, tmp_path):
+    failure = run("fit", file, "--output", tmp_path / "no" / "such" / "folder.toml").exception
+    assert isinstance(failure, InvalidSpec)
+    assert "--output" in str(failure)
+
+
 def test_too_few_rows_fit_nothing(file, tmp_path):
     written = tmp_path / "constants.toml"
     assert run("fit", file, "--output", written).exit_code == 0

@@ -106,7 +106,7 @@ def test_a_deadline_counts_from_now(tmp_path):
         ([], "--model"),
         (["-f", JOB, "--model", "llama-3.1-8b"], "ask either"),
         (["-f", JOB, "--tokens", "2e9"], "--tokens"),
-        (["--model", "llama-3.1-8b", "--pools", POOLS], "--pools"),
+        (["--model", "llama-3.1-8b", "--cluster"], "--cluster"),
         (["-f", JOB, "--pools", POOLS, "--to", "x.yaml"], "--pin"),
         (["-f", JOB, "--pools", POOLS, "--pin", "1", "--compare", "1,2"], "leave out --compare and -o"),
         (["-f", JOB, "--pools", POOLS, "--pin", "1", "-o", "json"], "leave out --compare and -o"),

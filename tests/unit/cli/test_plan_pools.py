@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from farthing.catalog import accelerators
-from farthing.cli.plan_pools import money, pool_words
+from farthing.cli.plan_pools import asked_pools, money, pool_words
 from farthing.errors import InvalidSpec, MissingPrice, UnknownAccelerator
 from farthing.units import GIB
 
@@ -58,6 +58,7 @@ def test_every_row_of_the_catalogue_can_be_named_in_any_case(row, per_node, node
     ("words", "error", "says"),
     [
         (["h1000x8@2"], UnknownAccelerator, "'h1000' is not in the catalogue: use one of A100-40GB-SXM"),
+        (["rtx9999x8"], UnknownAccelerator, "'rtx9999' or 'rt' is not in the catalogue"),
         (["@2"], UnknownAccelerator, "''"),
         (["h100x0@2"], InvalidSpec, "count from 1"),
         (["h100x8x0@2"], InvalidSpec, "count from 1"),
@@ -118,3 +119,45 @@ def test_money_in_a_word(text, amount, currency):
 def test_what_is_no_money_names_the_option(text):
     with pytest.raises(InvalidSpec, match=r"--budget.*500usd"):
         money("--budget", text)
+
+
+POOL = """
+apiVersion: farthing.dev/v1alpha1
+kind: GPUNodePool
+metadata: {{name: {name}}}
+spec:
+  accelerator: H100-80GB-SXM
+  acceleratorsPerNode: 8
+  maxNodes: 2
+  networkBytesPerSecond: "1e11"
+  price: {{perAcceleratorHour: "3", currency: {currency}, source: a list}}
+"""
+
+
+def manifest(folder, name="big", currency="EUR"):
+    file = folder / "pools.yaml"
+    file.write_text(POOL.format(name=name, currency=currency))
+    return file
+
+
+def test_pools_of_manifests_stand_beside_those_in_words(tmp_path):
+    offers, _ = asked_pools(["h200x8@4"], manifest(tmp_path), None, costs=True)
+    assert [(offer.name, offer.currency) for offer in offers] == [("h200x8", "EUR"), ("big", "EUR")]
+    assert (offers[1].accelerators, offers[1].network_bytes_per_second) == (16, 1e11)
+
+
+@pytest.mark.parametrize(
+    ("words", "name", "currency", "said"),
+    [
+        (["big=h100x8@2"], "big", "USD", "two pools have that name"),
+        ([], "big", "EUR", "the budget is in USD"),
+    ],
+)
+def test_pools_of_manifests_that_do_not_go_with_the_rest(tmp_path, words, name, currency, said):
+    with pytest.raises(InvalidSpec, match=said):
+        asked_pools(words, manifest(tmp_path, name, currency), "USD", costs=True)
+
+
+def test_no_pool_at_all_is_an_error_with_the_way_out():
+    with pytest.raises(InvalidSpec, match="name at least one"):
+        asked_pools([], None, "USD", costs=True)

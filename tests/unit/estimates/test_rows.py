@@ -2,6 +2,7 @@
 
 import csv
 import io
+from dataclasses import fields
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from farthing.catalog.frameworks import framework, frameworks
 from farthing.estimates.configuration import Attention, Checkpointing, Loss, Sharding
 from farthing.estimates.results import MemoryBreakdown
 from farthing.estimates.rows import read_rows
+from farthing.estimates.rows_optimizer import projected_shares
 from farthing.units import GIB
 
 LLAMA = {
@@ -96,6 +98,40 @@ def test_paged_states_are_on_the_host_where_the_device_is_too_small_for_what_sta
 def test_lora_without_a_count_follows_from_rank_and_targets():
     c = columns_of(framework="torchtune", peft="lora", lora_rank=16, lora_targets="q+k+v+o")
     assert c.trainable[0] == 13631488
+
+
+def test_decomposed_adapters_have_a_magnitude_for_each_output():
+    plain = columns_of(framework="hf-trainer", peft="lora", lora_rank=16, lora_targets="q+k+v+o+mlp")
+    split = columns_of(framework="hf-trainer", peft="dora", lora_rank=16, lora_targets="q+k+v+o+mlp")
+    outputs = 2 * 4096 + 2 * 1024 + 2 * 14336 + 4096
+    assert split.trainable[0] - plain.trainable[0] == 32 * outputs
+    assert (split.decomposed_width[0], plain.decomposed_width[0]) == (outputs, 0)
+    assert split.decomposed_parameters[0] == 4096 * (2 * 4096 + 2 * 1024 + 3 * 14336)
+    head = columns_of(framework="hf-trainer", peft="qdora", lora_rank=16, lora_targets="q+head", quantized_base="nf4")
+    assert head.decomposed_width[0] == 4096
+
+
+LLAMA_7B = {"hidden": 4096, "ffn": 11008, "kv_heads": 32, "vocab": 32000, "n_params": 6738415616}
+
+
+def test_projected_gradients_spare_the_states_that_galore_publishes():
+    whole, projected, eight, seeded = (
+        columns_of(**LLAMA_7B, framework="hf-trainer", optimizer=name).state_bytes[0]
+        for name in ("adamw", "galore_adamw", "galore_adamw_8bit", "apollo_adamw")
+    )
+    assert 1 - projected / whole == pytest.approx(0.655, abs=0.01), "GaLore's abstract: up to 65.5 % of the optimizer's states"
+    assert seeded < projected
+    assert eight < projected
+    adapted = {"peft": "lora", "lora_rank": 8, "lora_targets": "q+v"}
+    same = [columns_of(**LLAMA_7B, **adapted, optimizer=name).state_bytes[0] for name in ("adamw", "galore_adamw")]
+    assert same[0] == same[1], "adapters are of lower rank than any projection"
+
+
+@pytest.mark.parametrize("experts", [{}, {"n_experts": 8, "experts_per_token": 2, "moe_ffn": 14336, "n_params": 46702792704}])
+def test_projected_states_are_a_share_of_whole_ones(experts):
+    found = columns_of(**experts)
+    moments, projectors = projected_shares({each.name: getattr(found, each.name)[0] for each in fields(found)})
+    assert 0 < projectors < moments < 0.6
 
 
 def test_nanotron_megatron_and_llm_foundry_have_their_policies():

@@ -204,6 +204,15 @@ def test_a_rate_measured_on_the_pool_stands_for_the_datasheets():
     assert single.peak_flops.tolist() == [67e12]
 
 
+def test_a_pools_network_is_shared_by_the_accelerators_of_a_node():
+    assumed, slow, usual, fast = (
+        of(SHARDED, 16, offer_of("gpus", "H100-80GB-SXM", network_bytes_per_second=rate)).step_seconds
+        for rate in (None, 5e9, 8 * 5e10, 4e12)
+    )
+    assert slow > usual >= fast
+    assert usual == pytest.approx(assumed)
+
+
 def test_a_rate_that_nobody_knows_is_refused():
     spec = offer_of("x", "RTX-PRO-6000-Blackwell")
     with pytest.raises(InvalidSpec, match=r"spec\.rate.*pool x: nobody publishes the flopsPerSecond of RTX-PRO-6000-Blackwell"):

@@ -23,7 +23,14 @@ def layer_bytes(c: Configurations, k: MemoryConstants) -> Floats:
     heads = b * (2.0 * c.query_width + 2.0 * c.kv_width) / t
     mlp = b * widths * c.active_ffn / t
     copies = b * 2.0 * c.experts_per_token * c.hidden / u * (c.experts > 0)
-    return np.asarray(wide + heads + mlp + copies + norm_bytes(c, k) + score_bytes(c, k), dtype=np.float64)
+    return np.asarray(
+        wide + heads + mlp + copies + norm_bytes(c, k) + score_bytes(c, k) + decomposed_bytes(c), dtype=np.float64
+    )
+
+
+def decomposed_bytes(c: Configurations) -> Floats:
+    """What magnitudes (DoRA) need per token and layer for their gradients: outputs of the base and of the adapters, apart."""
+    return 2.0 * c.compute_bytes * c.decomposed_width / c.tp
 
 
 def norm_bytes(c: Configurations, k: MemoryConstants) -> Floats:

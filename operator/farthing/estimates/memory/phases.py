@@ -95,6 +95,7 @@ def _backward(c: Configurations, k: MemoryConstants, s: states.Split) -> dict[st
         "autocast copy": unsharded.cast_bytes(c, s),
         "working set": activations.working_bytes(c, k),
         "dequantized weight": unsharded.weight_bytes(c),
+        "merged weight": unsharded.merged_bytes(c),
         "unsharded": unsharded.in_backward(c, s),
     }
     stored = activations.stored_bytes(c, k, s.stage_layers)

@@ -40,6 +40,12 @@ def weight_bytes(c: Configurations) -> Floats:
     return np.where(c.quantized > 0, c.compute_bytes * largest, 0.0)
 
 
+def merged_bytes(c: Configurations) -> Floats:
+    """The largest weight merged with its adapter, whose norm DoRA takes: adapter's product, its scaled copy, and the sum."""
+    largest = c.hidden * np.maximum(c.active_ffn, c.query_width) / c.tp
+    return np.where(c.decomposed_parameters > 0, 3.0 * c.compute_bytes * np.minimum(largest, c.decomposed_parameters), 0.0)
+
+
 def cast_bytes(c: Configurations, s: Split) -> Floats:
     """Autocast's 16-bit copy of weights that are wider than that and not sharded."""
     full = np.where(c.parameter_bytes > c.compute_bytes, s.held, 0.0)

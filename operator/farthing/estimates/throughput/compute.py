@@ -13,6 +13,10 @@ STREAM = 10.0
 """Elements of the hidden width that a layer's two norms and two residual additions read and write."""
 LOGIT_BYTES = {Loss.EAGER: 40.0, Loss.COMPILED: 14.0, Loss.FUSED_CE: 10.0, Loss.FUSED_LINEAR: 10.0, Loss.CHUNKED: 16.0}
 """Bytes moved per logit, forward and backward: eager casts, shifts, log-softmax and gradient in fp32; fused kernels twice."""
+MERGE = 7.0
+"""Elements per weight that DoRA's norm of a merged weight moves: product written, scaled, added to the base, read."""
+RESCALED = 3.0
+"""Elements per output that its magnitudes move at least: outputs of base and adapter in, their scaled sum out."""
 EAGER_KERNELS, FUSED_KERNELS, COMPILED_KERNELS = 28.0, 14.0, 6.0
 """Kernels of a layer's forward pass beside matmuls: norms of six kernels and positions of eight, or one each; or compiled."""
 
@@ -61,7 +65,8 @@ def elementwise(c: Configurations, k: TimeConstants) -> Floats:
     inner = (c.mlp_matrices * c.active_ffn + 2 * (c.query_width + c.kv_width)) * c.compute_bytes / c.tp
     ends = 4 * c.hidden + 2 * c.query_width + 2 * c.kv_width + c.mlp_matrices * (c.hidden + c.active_ffn)
     adapted = c.has_adapter * k.adapter_traffic * ends * c.compute_bytes / c.tp
-    moved = stream + inner + adapted
+    rescaled = RESCALED * c.decomposed_width * c.compute_bytes / c.tp
+    moved = stream + inner + adapted + rescaled
     once = traffic_factor(c, k) * tokens(c) * moved / bandwidth(c, k) + k.kernel_fixed * kernels(c)
     return (3.0 + elementwise_again(c)) * once
 
@@ -73,11 +78,12 @@ def kernels(c: Configurations) -> Floats:
 
 
 def weight_preparation(c: Configurations, k: TimeConstants) -> Floats:
-    """Dequantizing frozen weights, and autocast's 16-bit copies of wider ones, in every pass."""
+    """Dequantizing frozen weights, and autocast's 16-bit copies of wider ones, in every pass; DoRA merges in forward ones."""
     passes = 2.0 + matmuls_again(c)
     dequantized = c.quantized * k.dequantization * c.compute_bytes
     copied = c.autocast_copy * (1 - c.has_adapter) * (c.parameter_bytes + c.compute_bytes)
-    return passes * (dequantized + copied) * c.layer_parameters / c.tp / bandwidth(c, k)
+    merged = (passes - 1.0) * MERGE * c.compute_bytes * c.decomposed_parameters
+    return (passes * (dequantized + copied) * c.layer_parameters + merged) / c.tp / bandwidth(c, k)
 
 
 def experts(c: Configurations, k: TimeConstants) -> Floats:

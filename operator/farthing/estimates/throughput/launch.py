@@ -11,10 +11,11 @@ SOFTMAX_BATCH = 4.0
 
 
 def launches(c: Configurations, k: TimeConstants) -> Floats:
-    """Forward, backward and what runs again; adapters and dequantization launch kernels of their own."""
+    """Forward, backward and what runs again; adapters launch kernels of their own, DoRA's twice as many (assumed)."""
     passes = 2.0 + elementwise_again(c)
     once = np.where(c.compiled > 0, k.launch_compiled, k.launch_eager)
-    apart = k.launch_adapter * c.has_adapter + k.launch_expert * (c.experts > 0) + k.launch_softmax * unfused_softmax(c)
+    adapters = c.has_adapter * (1.0 + (c.decomposed_width > 0))
+    apart = k.launch_adapter * adapters + k.launch_expert * (c.experts > 0) + k.launch_softmax * unfused_softmax(c)
     kernels = once * (1.0 + apart)
     collectives = 2.0 * k.collective_launch * ((c.tp > 1) * 1.0 + (c.ep > 1))
     return np.asarray(passes * (kernels + collectives + units(c) * k.launch_unit), dtype=np.float64)

@@ -15,13 +15,15 @@ class Layout:
     devices: int
     nodes: int
     precision: str
-    """`bfloat16`, `float32`, `fp8`."""
+    """`bfloat16`, `float16`, `float32`, `fp8`."""
     sharding: str
     """`None`, `ZeRO1`, `ZeRO2`, `FullShard`."""
     dp: int
     tp: int
     sequence_parallel: bool
     pp: int
+    vpp: int
+    """Model chunks of a pipeline stage: above 1 the schedule is interleaved."""
     cp: int
     ep: int
     checkpointing: str
@@ -30,7 +32,7 @@ class Layout:
     accumulation: int
     optimizer: str
     adapter: str
-    """`None`, `LoRA`, `QLoRA`."""
+    """`None`, `LoRA`, `DoRA`, `QLoRA`, `QDoRA`."""
     attention: str
     loss: str
     compile: bool
@@ -51,7 +53,7 @@ class Layout:
         )
 
     def _degrees(self) -> tuple[tuple[str, int], ...]:
-        return (("dp", self.dp), ("tp", self.tp), ("pp", self.pp), ("cp", self.cp), ("ep", self.ep))
+        return (("dp", self.dp), ("tp", self.tp), ("pp", self.pp), ("vpp", self.vpp), ("cp", self.cp), ("ep", self.ep))
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from farthing.catalog.frameworks import framework
 from farthing.estimates.configuration import Floats
 from farthing.planner.space.evaluate import Grid, Timing, safe_bytes, timing
-from farthing.planner.space.grid import Ints, layouts, preferred, ranks, styles, suits
+from farthing.planner.space.grid import Ints, Style, layouts, preferred, ranks, styles, suits
 from farthing.planner.space.knobs import Knobs
 from farthing.planner.space.purchase import Course, course
 from farthing.planner.space.question import SpaceQuestion
@@ -46,7 +46,7 @@ def fields_of(question: SpaceQuestion, sites: Sequence[Site], knobs: Knobs) -> t
         groups.setdefault((site.offer.accelerators_per_node, _told_apart(question, site)), []).append(number)
     for (per_node, accelerator), alike in groups.items():
         here = [sites[number] for number in alike]
-        grid = _grid(question, per_node, max(site.offer.accelerators for site in here), accelerator, knobs)
+        grid = _grid(question, per_node, here, accelerator, knobs)
         found |= dict(zip(alike, _fields(grid, here), strict=True))
     return tuple(found[number] for number in range(len(sites)))
 
@@ -57,13 +57,19 @@ def _told_apart(question: SpaceQuestion, site: Site) -> str:
     return site.device.name if any("accelerator" in rule.when for rule in rules) else ""
 
 
-def _grid(question: SpaceQuestion, per_node: int, most: int, accelerator: str, knobs: Knobs) -> Grid:
-    return Grid.of(question, layouts(question, per_node, most, knobs), styles(question, knobs), accelerator)
+def _grid(question: SpaceQuestion, per_node: int, sites: Sequence[Site], accelerator: str, knobs: Knobs) -> Grid:
+    most = max(site.offer.accelerators for site in sites)
+    tried = [style for style in styles(question, knobs) if any(_tries(question, site, style) for site in sites)]
+    return Grid.of(question, layouts(question, per_node, most, knobs), tried or styles(question, knobs), accelerator)
+
+
+def _tries(question: SpaceQuestion, site: Site, style: Style) -> bool:
+    return site.tries(style.precision, free="precision" not in question.fixed)
 
 
 def _members(grid: Grid, site: Site) -> Mask:
-    room = grid.layouts.devices <= site.offer.accelerators
-    rows = [suits(grid.layouts, style) & room if site.has(style.precision) else np.zeros_like(room) for style in grid.styles]
+    room, none = grid.layouts.devices <= site.offer.accelerators, np.zeros(len(grid.layouts), dtype=bool)
+    rows = [suits(grid.layouts, style) & room if _tries(grid.question, site, style) else none for style in grid.styles]
     return np.array(rows, dtype=bool).reshape(len(grid.styles), len(room))
 
 

@@ -41,7 +41,8 @@ def make_layout(question: SpaceQuestion, field: Field, row: int, style: int) -> 
     """The layout and style at those positions, in words."""
     sizes, how, kinds = field.grid.layouts, field.grid.styles[style], field.grid.kinds
     counts = {
-        name: int(getattr(sizes, name)[row]) for name in ("devices", "nodes", "dp", "tp", "pp", "cp", "ep", "micro_batch")
+        name: int(getattr(sizes, name)[row])
+        for name in ("devices", "nodes", "dp", "tp", "pp", "vpp", "cp", "ep", "micro_batch")
     }
     layout = Layout(
         pool=field.site.offer.name,
@@ -161,6 +162,10 @@ def _notes(question: SpaceQuestion, layout: Layout) -> tuple[str, ...]:
     found = []
     if layout.optimizer not in ("AdamW", "AdamW8bit"):
         found.append(f"of the step of {layout.optimizer} only its memory traffic is timed, not its arithmetic")
+    if layout.adapter in ("DoRA", "QDoRA"):
+        found.append("the terms of weight-decomposed adapters are counted from their code: no measured run stands behind them")
+    if layout.precision == "float16":
+        found.append("float16 needs its loss scaled: a step whose gradients overflow is skipped, which is not counted")
     if layout.offload:
         found.append("offloaded parameters come from the host for every micro-batch; only the optimizer's traffic is timed")
     if question.unique_tokens is not None and question.pretrained:

@@ -20,14 +20,15 @@ from farthing.estimates.throughput import estimate_time
 from farthing.estimates.throughput.passes import attention_again, matmuls_again, weight_gradients
 from farthing.models import model_columns
 from farthing.planner.space.grid import Ints, Layouts, Style
+from farthing.planner.space.knobs import QUANTIZED
 from farthing.planner.space.question import SpaceQuestion
 from farthing.planner.space.sites import DTYPES, Site
 
 BLOCK = 16384
 """Members estimated at once: their columns stay in the processor's cache."""
 CHECKPOINTING = {"None": "none", "SelectiveOp": "selective_op", "Selective2": "selective_every_n", "Full": "full"}
-PEFT = {"None": "none", "LoRA": "lora", "QLoRA": "qlora"}
-SIZES = ("devices", "dp", "tp", "pp", "cp", "ep", "sequence_parallel", "sharding", "micro_batch", "accumulation")
+PEFT = {"None": "none", "LoRA": "lora", "DoRA": "dora", "QLoRA": "qlora", "QDoRA": "qdora"}
+SIZES = ("devices", "dp", "tp", "pp", "vpp", "cp", "ep", "sequence_parallel", "sharding", "micro_batch", "accumulation")
 """Columns that are the layout's own arrays."""
 
 
@@ -68,11 +69,11 @@ def _kind(
 
 def style_cells(style: Style, lora_rank: int) -> dict[str, str]:
     """The style as a measured row would state it; cells that it leaves open stay empty."""
-    wide = style.precision == "float32"
+    wide, products = style.precision == "float32", "bfloat16" if style.precision == "fp8" else style.precision
     cells = {
-        "compute_dtype": DTYPES["float32" if wide else "bfloat16"], "fp8": str(style.precision == "fp8").lower(),
+        "compute_dtype": DTYPES[products], "fp8": str(style.precision == "fp8").lower(),
         "optimizer": style.optimizer.lower(), "peft": PEFT[style.adapter], "lora_rank": str(lora_rank),
-        "quantized_base": "nf4" if style.adapter == "QLoRA" else "none", "double_quant": "true",
+        "quantized_base": "nf4" if style.adapter in QUANTIZED else "none", "double_quant": "true",
         "ac": CHECKPOINTING[style.checkpointing], "cpu_offload": str(style.offload).lower(),
         "compile": str(style.compile).lower(), "attention": style.attention or "", "loss_impl": style.loss or "",
     }  # fmt: skip
@@ -108,7 +109,7 @@ class Grid:
         picked |= {**self.model, **self._hardware(styles, site)}
         return configurations({
             **picked, "sequence_length": length, "longest_sequence": length,
-            "vpp": 1.0, "async_tp": 0.0, "root_unit": 0.0, "variable_length": 0.0,
+            "async_tp": 0.0, "root_unit": 0.0, "variable_length": 0.0,
         })  # fmt: skip
 
     def _hardware(self, styles: Ints, site: Site | None) -> dict[str, Any]:
@@ -118,11 +119,10 @@ class Grid:
         )  # fmt: skip
         if site is None:
             return dict.fromkeys(names, nan) | {"is_cpu": 0.0}
-        wide = np.array([style.precision == "float32" for style in self.styles])[styles]
-        chip = site.device
+        peaks = np.array([site.peak("bfloat16" if style.precision == "fp8" else style.precision) for style in self.styles])
         values = (
-            site.capacity, np.where(wide, chip.peak("fp32"), chip.peak("bf16")), chip.peak("fp8"), chip.memory_bandwidth,
-            chip.link_bandwidth, nan, float(site.offer.accelerators_per_node),
+            site.capacity, peaks[styles], site.device.peak("fp8"), site.memory_bandwidth, site.device.link_bandwidth,
+            site.network_bandwidth, float(site.offer.accelerators_per_node),
         )  # fmt: skip
         return dict(zip(names, values, strict=True)) | {"is_cpu": 0.0}
 

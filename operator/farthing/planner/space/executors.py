@@ -1,6 +1,6 @@
 """Which program runs a layout: our own trainer where it can, else a framework that has what it needs."""
 
-from farthing.catalog.frameworks import framework
+from farthing.catalog.frameworks import framework, general
 from farthing.contract.shape import SUPPORTED_MODEL_TYPES
 from farthing.planner.space.answer import Layout
 from farthing.planner.space.question import SpaceQuestion
@@ -38,8 +38,14 @@ def _splits_model(layout: Layout) -> bool:
 def _usual(layout: Layout) -> str:
     if layout.adapter != "None":
         return "megatron" if _splits_model(layout) else "transformers-peft"
-    if layout.sharding == "ZeRO2" or (layout.offload and layout.sharding != "FullShard"):
+    if layout.sharding == "ZeRO2" or (layout.offload and layout.sharding != "FullShard" and layout.vpp == 1):
         return "deepspeed"
     if layout.sharding == "ZeRO1" or (_splits_model(layout) and layout.sharding == "None"):
         return "megatron"
-    return "torchtitan"
+    return "hf-trainer" if _needs_hugging_face(layout) else "torchtitan"
+
+
+def _needs_hugging_face(layout: Layout) -> bool:
+    """Loss scaling without a split model, and gradients that are projected."""
+    projected = "projector" in general()["optimizers"].get(layout.optimizer.lower(), {})
+    return (layout.precision == "float16" or projected) and not _splits_model(layout)

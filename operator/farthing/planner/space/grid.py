@@ -5,6 +5,8 @@ accumulation exactly. It holds
 - gangs that are a part of a node, or whole nodes, up to what a pool has;
 - tp that divides heads, key-value heads and the gang's part of a node; pp that divides the layers; cp that divides the
   sequence; ep that divides the routed experts and dp;
+- vpp model chunks a stage, interleaved, that divide a stage's layers, where the micro-batches are a multiple of the stages
+  (Megatron-LM and torch.distributed.pipelining ask for that); at most 4 unless they are fixed;
 - sharding None, ZeRO-1, ZeRO-2 (without pipeline: its stages accumulate gradients) and full sharding over dp · cp ranks, and
   None alone where that is one rank;
 - every micro-batch that divides a rank's share of the batch.
@@ -12,8 +14,9 @@ accumulation exactly. It holds
 A style is what a device does with it: precision, optimizer, adapter, checkpointing, offload, attention, loss, compile.
 Attention and loss are the framework's own unless they are fixed. Nothing is offloaded unless that is fixed: the time estimate
 does not count the parameters' way from the host, so that a search would find it cheaper than it is. Adapters are looked at over
-pretrained weights only; QLoRA only in 16 bits and without tensor, pipeline, context and expert parallelism, since packed blocks
-are not split; offload only under full sharding or on one rank.
+pretrained weights only, weight-decomposed ones (DoRA, QDoRA) where they are fixed; those over bases in 4 bits (QLoRA, QDoRA)
+in 16 bits only and without tensor, pipeline, context and expert parallelism, since packed blocks are not split; offload only
+under full sharding or on one rank.
 
 Two switches stand only at their better value unless they are fixed, because the estimates never find the other one smaller or
 faster: sequence parallelism on (with tp > 1 that divides the sequence), compile on.
@@ -28,11 +31,21 @@ import numpy as np
 import numpy.typing as npt
 
 from farthing.planner.candidates import divisors
-from farthing.planner.space.knobs import ADAPTERS, CHECKPOINTINGS, OPTIMIZERS, PRECISIONS, SHARDINGS, Knobs
+from farthing.planner.space.knobs import (
+    CHECKPOINTINGS,
+    CHUNKS,
+    FREE_ADAPTERS,
+    OPTIMIZERS,
+    PRECISIONS,
+    QUANTIZED,
+    SHARDINGS,
+    Knobs,
+)
 from farthing.planner.space.question import SpaceQuestion
 
 Ints = npt.NDArray[np.int64]
 ZERO2, FULL_SHARD = SHARDINGS.index("ZeRO2"), SHARDINGS.index("FullShard")
+HALF = ("bfloat16", "float16")
 BETTER = {"None": (), "SelectiveOp": ("None",), "Selective2": ("None",), "Full": ("None", "SelectiveOp", "Selective2")}
 """Checkpointing → those that compute no part of a step more often, and some less often."""
 
@@ -51,6 +64,7 @@ class Layouts:
     sequence_parallel: Ints
     sharding: Ints
     """Position in SHARDINGS: the integer of `Sharding`."""
+    vpp: Ints
     micro_batch: Ints
     accumulation: Ints
 
@@ -119,14 +133,16 @@ def _kept(every: Sequence[Any], fixed: Sequence[Any] | None) -> Sequence[Any]:
 
 
 def _batches(question: SpaceQuestion, split: tuple[int, ...], knobs: Knobs) -> Iterator[tuple[int, ...]]:
-    """The split with sequence parallelism, sharding and every micro-batch."""
+    """The split with sequence parallelism, sharding, chunks of a stage and every micro-batch."""
     _, _, dp, tp, pp, cp, _ = split
     possible = tp > 1 and question.sequence_length % tp == 0
     switches = _kept((False, True) if possible else (False,), knobs.get("sequence_parallel", (possible,)))
     each = question.global_batch // dp
     sizes = _kept(divisors(each), knobs.get("micro_batch"))
-    for switch, sharding, micro in product(switches, _shardings(dp * cp, pp, knobs), sizes):
-        yield (*split, int(switch), sharding, micro, each // micro)
+    chunks = _kept(divisors(question.architecture.layers // pp) if pp > 1 else [1], knobs.get("vpp", CHUNKS))
+    for switch, sharding, vpp, micro in product(switches, _shardings(dp * cp, pp, knobs), chunks, sizes):
+        if vpp == 1 or each // micro % pp == 0:
+            yield (*split, int(switch), sharding, vpp, micro, each // micro)
 
 
 def _shardings(ranks: int, pp: int, knobs: Knobs) -> list[int]:
@@ -140,19 +156,19 @@ def _shardings(ranks: int, pp: int, knobs: Knobs) -> list[int]:
 
 def styles(question: SpaceQuestion, knobs: Knobs) -> list[Style]:
     """Every legal one, in a fixed order; which precision a device has is the pool's matter."""
-    adapters = [each for each in knobs.get("adapter", ADAPTERS) if question.pretrained or each == "None"]
+    adapters = [each for each in knobs.get("adapter", FREE_ADAPTERS) if question.pretrained or each == "None"]
     every = product(
         knobs.get("precision", PRECISIONS), knobs.get("optimizer", OPTIMIZERS), adapters,
         knobs.get("checkpointing", CHECKPOINTINGS), knobs.get("offload", (False,)), knobs.get("compile", (True,)),
         knobs.get("attention", (None,)), knobs.get("loss", (None,)),
     )  # fmt: skip
-    return [style for style in (Style(*each) for each in every) if style.adapter != "QLoRA" or style.precision == "bfloat16"]
+    return [style for style in (Style(*each) for each in every) if style.adapter not in QUANTIZED or style.precision in HALF]
 
 
 def suits(layouts: Layouts, style: Style) -> npt.NDArray[np.bool_]:
     """Which layouts the style can be combined with."""
     fine = np.ones(len(layouts), dtype=bool)
-    if style.adapter == "QLoRA":
+    if style.adapter in QUANTIZED:
         fine &= layouts.tp * layouts.pp * layouts.cp * layouts.ep == 1
     if style.offload:
         fine &= (layouts.sharding == FULL_SHARD) | (layouts.dp * layouts.cp == 1)

@@ -10,7 +10,7 @@ from farthing.domain.planning import PoolOffer, RuntimeProfile
 from farthing.models import Architecture
 
 KNOBS = (
-    "precision", "sharding", "tp", "sequence_parallel", "pp", "cp", "ep", "checkpointing", "micro_batch", "optimizer",
+    "precision", "sharding", "tp", "sequence_parallel", "pp", "vpp", "cp", "ep", "checkpointing", "micro_batch", "optimizer",
     "adapter", "attention", "loss", "compile", "offload", "devices",
 )  # fmt: skip
 """What a user may fix, by the name of the column that a choice shows it under."""

@@ -57,7 +57,7 @@ def _check_styles(question: SpaceQuestion, sites: Sequence[Site], knobs: Knobs) 
         chips = ", ".join(sorted({site.device.name for site in sites}))
         raise InvalidSpec("precision", _told(precisions), f"{chips} cannot: use another precision or another pool")
     if not any(site.has(style.precision) for style in styles(question, knobs) for site in sites):
-        raise InvalidSpec("adapter", _told(adapters), "QLoRA computes in bfloat16, with its base in 4 bits: use that or LoRA")
+        raise InvalidSpec("adapter", _told(adapters), "bases in 4 bits compute in 16 bits: use bfloat16, or LoRA")
 
 
 def _any(question: SpaceQuestion, sites: Sequence[Site], knobs: Knobs) -> bool:
@@ -81,6 +81,7 @@ def _remedy(name: str, question: SpaceQuestion, sites: Sequence[Site]) -> str:
     rules = {
         "tp": f"it must divide {model.heads} heads, {model.kv_heads} key-value heads and a gang's part of a node of {node}",
         "pp": f"it must divide the {model.layers} layers and a gang of at most {most}",
+        "vpp": f"it must divide the layers of a stage ({model.layers} ÷ pp, pp above 1), and pp the micro-batches of a step",
         "cp": f"it must divide the sequence of {question.sequence_length} tokens and a gang of at most {most}",
         "ep": f"it must divide {experts} and the data-parallel ranks of a gang of at most {most}",
         "devices": f"a gang is part of a node or whole nodes, at most {most}, and its ranks share the global batch",
@@ -143,7 +144,7 @@ def _family(field: Field, style: int, level: int) -> Family:
 
 def _member(field: Field, style: int, row: int) -> str:
     sizes, how = field.grid.layouts, field.grid.styles[style]
-    degrees = ((name, int(getattr(sizes, name)[row])) for name in ("tp", "pp", "cp", "ep"))
+    degrees = ((name, int(getattr(sizes, name)[row])) for name in ("tp", "pp", "vpp", "cp", "ep"))
     split = "".join(f" {name}{size}" for name, size in degrees if size > 1)
     offload = " offload" if how.offload else ""
     return f"x{int(sizes.devices[row])}{split} mb={int(sizes.micro_batch[row])} {how.optimizer}{offload}"

@@ -96,8 +96,11 @@ def _families(field: Field) -> Ints:
     """Layouts that differ in the micro-batch alone stand side by side in the grid."""
     layouts = field.grid.layouts
     told = np.stack(
-        (layouts.devices, layouts.tp, layouts.pp, layouts.cp, layouts.ep, layouts.sequence_parallel, layouts.sharding)
-    )
+        (
+            layouts.devices, layouts.tp, layouts.pp, layouts.vpp, layouts.cp, layouts.ep, layouts.sequence_parallel,
+            layouts.sharding,
+        )
+    )  # fmt: skip
     number = np.cumsum(np.r_[0, np.any(told[:, 1:] != told[:, :-1], axis=0)]) if len(layouts) else np.zeros(0, dtype=np.int64)
     return np.asarray(number[field.rows] * len(field.grid.styles) + field.styles, dtype=np.int64)
 

@@ -8,9 +8,10 @@ from farthing.api.amounts import Axis
 from farthing.catalog.devices import Device, device
 from farthing.domain.planning import PoolOffer
 from farthing.errors import InvalidSpec, MissingPrice, UnknownAccelerator, UserError
+from farthing.planner import rates
 from farthing.planner.space.question import SpaceQuestion
 
-DTYPES = {"bfloat16": "bf16", "fp8": "fp8", "float32": "fp32"}
+DTYPES = {"bfloat16": "bf16", "fp8": "fp8", "float16": "fp16", "float32": "fp32"}
 """Precision → the dtype whose peak a device must have."""
 
 
@@ -32,6 +33,20 @@ class Site:
         price = self.offer.price_per_accelerator_hour
         return None if price is None else float(price)
 
+    def peak(self, precision: str) -> float:
+        """FLOP/s of products in that precision, as the estimators take them; 0 where there are none."""
+        return rates.peak_flops(self.offer, precision, self.device.peak(DTYPES[precision])) or 0.0
+
+    @property
+    def memory_bandwidth(self) -> float:
+        """Bytes/s, as the estimators take it."""
+        return rates.memory_bandwidth(self.offer, self.device.memory_bandwidth) or 0.0
+
+    @property
+    def network_bandwidth(self) -> float:
+        """Bytes/s of one device between nodes; NaN unknown."""
+        return rates.network_bandwidth(self.offer)
+
     @property
     def watts(self) -> float | None:
         """Design power of one device; None where nobody states it."""
@@ -40,7 +55,15 @@ class Site:
     def has(self, precision: str) -> bool:
         """Whether the device has a peak in that precision; fp8 rides on 16-bit kernels."""
         needed = (precision, "bfloat16") if precision == "fp8" else (precision,)
-        return all(self.device.peak_flops.get(DTYPES[each], 0.0) > 0 for each in needed)
+        return all(self._published(each) > 0 for each in needed)
+
+    def tries(self, precision: str, *, free: bool) -> bool:
+        """Whether the search looks at it: float16, whose loss is scaled, only where it is fixed or there is no bfloat16."""
+        return self.has(precision) and not (free and precision == "float16" and self.has("bfloat16"))
+
+    def _published(self, precision: str) -> float:
+        """Peak of the datasheet; every device with bfloat16 multiplies float16 as fast."""
+        return self.device.peak("fp16") if precision == "float16" else self.device.peak_flops.get(DTYPES[precision], 0.0)
 
 
 def sites(question: SpaceQuestion) -> tuple[tuple[Site, ...], tuple[str, ...]]:

@@ -21,7 +21,8 @@ LLAMA_8B = {
     "micro_batch": 1, "accumulation": 1, "compute_bytes": 2, "parameter_bytes": 4, "frozen_bytes": 4,
     "frozen_other_bytes": 4, "gradient_bytes": 4, "extra_gradient_bytes": 0, "master_bytes": 0, "state_bytes": 8,
     "step_transient_bytes": 0, "reduce_bytes": 4, "residual_bytes": 2, "autocast_copy": 0, "fp8": 0, "trainable": 8030261248,
-    "has_adapter": 0, "quantized": 0, "checkpointing": 4, "checkpoint_every": 1, "attention": 2, "loss": 0, "compiled": 0,
+    "has_adapter": 0, "quantized": 0, "decomposed_width": 0, "decomposed_parameters": 0,
+    "checkpointing": 4, "checkpoint_every": 1, "attention": 2, "loss": 0, "compiled": 0,
     "fused_norms": 0, "optimizer_in_backward": 0, "offload_states": 0, "offload_activations": 0, "variable_length": 0,
     "expandable_segments": 1,
 }  # fmt: skip
@@ -137,3 +138,14 @@ def test_phases_of_a_host_are_nothing_on_a_device():
     assert all(term == 0 for phase in ("load", "save") for term in device.terms[phase].values())
     assert host.terms["save"]["exported weights"] > 0
     assert host.reserved == host.allocated
+
+
+@given(VARIED)
+@settings(max_examples=30, deadline=None)
+def test_decomposed_adapters_keep_outputs_and_merge_a_weight(varied):
+    adapted = {**varied, "has_adapter": 1}
+    plain = estimate_memory(made(**adapted))
+    split = estimate_memory(made(**adapted, decomposed_width=28672, decomposed_parameters=167772160))
+    assert (split.allocated >= plain.allocated).all()
+    assert split.terms["backward"]["merged weight"] == 3 * 2 * 4096 * 14336 / adapted["tp"]
+    assert plain.terms["backward"]["merged weight"] == 0

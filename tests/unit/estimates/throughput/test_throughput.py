@@ -222,3 +222,11 @@ def test_experts_that_ranks_split_are_not_gathered_from_them():
     )
     assert split / whole == pytest.approx((0.1 * 7 / 8 + 0.45 * 3 / 4) / (7 / 8), rel=1e-3)
     assert all_ranks / whole == pytest.approx(0.1, rel=1e-3)
+
+
+def test_decomposed_adapters_are_slower_than_plain_ones():
+    adapted = {"has_adapter": 1, "trainable": 2e7, "micro_batch": [1, 8]}
+    plain = seconds(**adapted)
+    split = seconds(**adapted, decomposed_width=2 * Q + 2 * KV, decomposed_parameters=2 * H * (Q + KV))
+    assert (split > plain).all()
+    assert (split < 3 * plain).all()

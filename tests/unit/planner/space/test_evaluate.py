@@ -46,6 +46,7 @@ def only(style, question, **sizes):
     PLAIN, Style("float32", "AdamW", "None", "Full", False, False),
     Style("fp8", "AdamW8bit", "None", "SelectiveOp", False, True),
     Style("bfloat16", "AdamW", "LoRA", "Selective2", False, True), Style("bfloat16", "AdamW", "QLoRA", "Full", False, False),
+    Style("bfloat16", "AdamW", "DoRA", "None", False, True), Style("float16", "galore_adamw", "None", "Full", False, True),
 ])  # fmt: skip
 @pytest.mark.parametrize("name", ["farthing", "torchtitan", "hf-trainer", "megatron"])
 def test_columns_are_those_of_the_same_run_as_a_measured_row(style, name):

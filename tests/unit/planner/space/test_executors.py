@@ -18,7 +18,10 @@ PLAIN = replace(
     ("changes", "program"),
     [
         ({}, "farthing_trainer"), ({"precision": "float32", "sharding": "None"}, "farthing_trainer"),
-        ({"adapter": "LoRA"}, "farthing_trainer"), ({"precision": "fp8"}, "torchtitan"), ({"tp": 2}, "torchtitan"),
+        ({"adapter": "LoRA"}, "farthing_trainer"), ({"adapter": "DoRA"}, "transformers-peft"),
+        ({"precision": "float16"}, "hf-trainer"), ({"precision": "float16", "tp": 2}, "torchtitan"),
+        ({"optimizer": "galore_adamw"}, "hf-trainer"), ({"pp": 2, "vpp": 2}, "torchtitan"),
+        ({"precision": "fp8"}, "torchtitan"), ({"tp": 2}, "torchtitan"),
         ({"optimizer": "AdamW8bit"}, "torchtitan"), ({"checkpointing": "SelectiveOp"}, "torchtitan"),
         ({"offload": True}, "torchtitan"),
         ({"adapter": "QLoRA"}, "transformers-peft"), ({"adapter": "LoRA", "tp": 2}, "megatron"),

@@ -10,7 +10,7 @@ from tests.unit.planner.space.questions import fixed, question_of
 
 from farthing.models import architecture_from_dims
 from farthing.planner.space.grid import Style, gangs, layouts, preferred, ranks, styles, suits
-from farthing.planner.space.knobs import SHARDINGS, fixed_knobs
+from farthing.planner.space.knobs import ADAPTERS, SHARDINGS, fixed_knobs
 
 FEW = settings(max_examples=40, deadline=None)
 DENSE = {"hidden": 64, "ffn": 128, "vocab": 256, "tied": True, "gated": True}
@@ -39,8 +39,11 @@ def brute_force(model, sequence, batch, per_node, most):
                     continue
                 if (dp * cp == 1 and sharding > 0) or (sharding == 2 and pp > 1):
                     continue
-                parallel = int(tp > 1 and sequence % tp == 0)
-                found.add((devices, devices // pod, dp, tp, pp, cp, ep, parallel, sharding, micro, batch // dp // micro))
+                parallel, steps = int(tp > 1 and sequence % tp == 0), batch // dp // micro
+                for vpp in (1, 2, 4):
+                    chunked = pp > 1 and model.layers % (pp * vpp) == 0 and steps % pp == 0
+                    if vpp == 1 or chunked:
+                        found.add((devices, devices // pod, dp, tp, pp, cp, ep, parallel, sharding, vpp, micro, steps))
     return found
 
 
@@ -73,7 +76,7 @@ def test_gangs_are_parts_of_a_node_or_whole_nodes():
 
 @pytest.mark.parametrize(
     ("knob", "words", "column"),
-    [("tp", "2 4", "tp"), ("pp", "2", "pp"), ("cp", "2", "cp"), ("micro_batch", "2 4", "micro_batch"),
+    [("tp", "2 4", "tp"), ("pp", "2", "pp"), ("vpp", "2 8", "vpp"), ("cp", "2", "cp"), ("micro_batch", "2 4", "micro_batch"),
      ("devices", "4 16", "devices")],
 )  # fmt: skip
 def test_fixed_counts_are_respected(knob, words, column):
@@ -104,7 +107,9 @@ def test_adapters_only_over_pretrained_weights():
     assert {style.adapter for style in styles(question_of(), {"adapter": ("None", "LoRA")})} == {"None"}
     tuned = styles(question_of(pretrained=True), {})
     assert {style.adapter for style in tuned} == {"None", "LoRA", "QLoRA"}
-    assert {style.precision for style in tuned if style.adapter == "QLoRA"} == {"bfloat16"}
+    tuned = styles(question_of(pretrained=True), {"adapter": ADAPTERS})
+    assert {style.adapter for style in tuned} == set(ADAPTERS)
+    assert {style.precision for style in tuned if style.adapter in ("QLoRA", "QDoRA")} == {"bfloat16", "float16"}
 
 
 def test_what_suits_a_layout():

@@ -20,7 +20,7 @@ def test_values_are_read_in_order_and_once():
     [
         ("colour", "red", "no such knob"), ("tp", "two", "whole number"), ("tp", "0", "whole number"),
         ("pp", "-1", "whole number"),
-        ("compile", "yes", "true or false"), ("precision", "float16", "bfloat16"), ("optimizer", "magic", "AdamW"),
+        ("compile", "yes", "true or false"), ("precision", "int4", "bfloat16"), ("optimizer", "magic", "AdamW"),
         ("sharding", "", "at least one value"), ("attention", "ring", "sdpa"), ("loss", "mse", "eager"),
     ],
 )  # fmt: skip

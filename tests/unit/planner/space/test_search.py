@@ -15,6 +15,7 @@ from farthing.api.amounts import Axis
 from farthing.errors import InvalidSpec
 from farthing.planner.loss import TokenWorth, predict_loss
 from farthing.planner.space import KNOBS, explore
+from farthing.planner.space.knobs import ADAPTERS
 
 FEW = settings(max_examples=12, deadline=None)
 TWO = (
@@ -23,9 +24,9 @@ TWO = (
 )
 MONEY = {Axis.COST: Decimal(50)}
 KNOB_VALUES = {
-    "precision": "bfloat16 fp8 float32", "sharding": "None ZeRO1 ZeRO2 FullShard", "tp": "1 2 4",
+    "precision": "bfloat16 fp8 float16 float32", "sharding": "None ZeRO1 ZeRO2 FullShard", "tp": "1 2 4",
     "sequence_parallel": "true false",
-    "pp": "1 2", "cp": "1 2", "checkpointing": "None SelectiveOp Selective2 Full", "micro_batch": "1 2 16",
+    "pp": "1 2", "vpp": "1 2 3", "cp": "1 2", "checkpointing": "None SelectiveOp Selective2 Full", "micro_batch": "1 2 16",
     "optimizer": "AdamW AdamW8bit adafactor muon", "attention": "eager sdpa flash", "loss": "eager fused_linear_ce chunked_ce",
     "compile": "true false", "offload": "true false", "devices": "1 2 4 8", "ep": "1",
 }  # fmt: skip
@@ -100,7 +101,7 @@ def test_every_knob_is_a_column_of_a_layout():
     assert set(KNOB_VALUES) | {"adapter"} == set(KNOBS)
 
 
-@pytest.mark.parametrize("adapter", ["None", "LoRA", "QLoRA"])
+@pytest.mark.parametrize("adapter", ADAPTERS)
 def test_fine_tuning_is_told_in_tokens(adapter):
     space = explore(question_of(pretrained=True, fixed=fixed(adapter=adapter)))
     assert {choice.layout.adapter for choice in space.choices} == {adapter}
@@ -220,3 +221,38 @@ def test_a_mixture_of_experts_is_told_that_the_law_knows_dense_models_alone():
     sparse, dense = (explore(question_of(name, pools=pools, remaining=MONEY)) for name in ("qwen1.5-moe-a2.7b", "llama-3.2-1b"))
     assert any("dense models" in note for note in sparse.notes)
     assert dense.notes == ()
+
+
+def test_a_device_without_bfloat16_is_planned_in_float16():
+    pools = (offer_of("v100", "V100-SXM2-32GB", accelerators=8), offer_of("h100", H100, accelerators=8))
+    seen = {
+        (each.layout.pool, each.layout.precision) for each in explore(question_of("llama-110m", pools=pools), top=5000).choices
+    }
+    assert ("v100", "float16") in seen
+    assert ("h100", "float16") not in seen
+    assert ("v100", "bfloat16") not in seen
+
+
+def test_interleaved_stages_wait_less_for_each_other():
+    pools = (offer_of("h100", H100, accelerators=8),)
+    fix = {"devices": "8", "pp": "4", "tp": "1", "micro_batch": "1", "sharding": "None", "checkpointing": "None"}
+    plain, chunked = (
+        explore(question_of(pools=pools, fixed=fixed(**fix, vpp=vpp, precision="bfloat16", optimizer="AdamW"))).choices[0]
+        for vpp in ("1", "4")
+    )
+    assert chunked.time_terms["pipeline bubble"] < 0.5 * plain.time_terms["pipeline bubble"]
+    assert chunked.time_terms["pipeline hops"] > plain.time_terms["pipeline hops"]
+    assert chunked.allocated > plain.allocated
+    assert "pp4 vpp4" in chunked.layout.signature
+
+
+def test_decomposed_adapters_cost_more_than_plain_ones():
+    plain, split = (
+        explore(
+            question_of("llama-3.1-8b", pretrained=True, fixed=fixed(adapter=adapter, micro_batch="1", devices="1"))
+        ).choices[0]
+        for adapter in ("LoRA", "DoRA")
+    )
+    assert split.step_seconds.value > plain.step_seconds.value
+    assert split.allocated > plain.allocated
+    assert any("no measured run" in note for note in split.notes)

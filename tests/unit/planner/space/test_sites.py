@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from decimal import Decimal
-from math import nan
+from math import isnan, nan
 
 import pytest
 from tests.unit.planner.builders import offer_of
@@ -10,6 +10,7 @@ from tests.unit.planner.space.questions import H100, question_of
 
 from farthing.api.amounts import Axis
 from farthing.errors import InvalidSpec, MissingPrice, UnknownAccelerator
+from farthing.estimates.throughput.sustained import UNKNOWN_SHARE
 from farthing.planner.space import sites as module
 from farthing.planner.space.sites import sites
 
@@ -81,3 +82,20 @@ def test_precisions_of_a_device():
     (oldest,), _ = sites(question_of(pools=(offer_of("v", "V100-SXM2-32GB"),)))
     assert oldest.has("float32")
     assert not oldest.has("bfloat16")
+    assert oldest.tries("float16", free=True)
+    assert not site.tries("float16", free=True)
+    assert site.tries("float16", free=False)
+    assert site.peak("float16") == site.peak("bfloat16")
+
+
+def test_what_a_pool_says_of_itself_stands_for_the_datasheets():
+    measured = {"measured_flops_per_second": 3.0e14, "measured_memory_bandwidth": 2.0e12, "network_bytes_per_second": 8e10}
+    (site,), _ = sites(question_of(pools=(offer_of("h", H100, **measured),)))
+    assert site.peak("bfloat16") * UNKNOWN_SHARE == pytest.approx(3.0e14)
+    assert site.peak("float32") == site.device.peak("fp32")
+    assert site.memory_bandwidth == 2.5e12
+    assert site.network_bandwidth == 1e10
+    (silent,), _ = sites(question_of(pools=(offer_of("h", H100),)))
+    assert silent.peak("bfloat16") == silent.device.peak("bf16")
+    assert silent.memory_bandwidth == silent.device.memory_bandwidth
+    assert isnan(silent.network_bandwidth)
