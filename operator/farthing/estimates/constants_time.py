@@ -68,4 +68,4 @@ class TimeConstants(Constants):
     sigma_measured: float = constant(
         0.15, 0.15, 0.0, "error of the logarithm on devices whose matmul rate is published", KNOWN + "read off the errors left"
     )
-    sigma_unknown: float = constant(0.30, 0.30, 0.0, "the same on others", KNOWN + "twice that")
+    sigma_unknown: float = constant(0.30, 0.30, 0.0, "the same on others, and with offload or DoRA", KNOWN + "twice that")

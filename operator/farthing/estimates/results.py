@@ -55,7 +55,7 @@ class TimeBreakdown:
     """Of the whole job."""
     devices: Floats
     sigma: Floats
-    """Relative standard deviation of the logarithm; wider for devices without measured rows."""
+    """Relative standard deviation of the logarithm; wider where no measured rows stand behind it."""
 
     @property
     def step_seconds(self) -> Floats:

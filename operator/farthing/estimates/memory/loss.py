@@ -5,6 +5,7 @@ import numpy as np
 from farthing.estimates.configuration import Configurations, Floats, Loss
 from farthing.estimates.constants_memory import MemoryConstants
 from farthing.estimates.memory.states import Split
+from farthing.estimates.memory.unsharded import sharded
 
 
 def logit_bytes(c: Configurations, k: MemoryConstants) -> Floats:
@@ -37,5 +38,5 @@ def linear_chunk(c: Configurations) -> Floats:
 def head_bytes(c: Configurations, s: Split, resting: Floats) -> Floats:
     """The head's gradient, the first of the backward pass, where no resting gradients hold it and no gathered weights count it;
     nothing where the head is frozen."""
-    absent = (resting <= 0) & (s.parameter_shards == 1) & (c.has_adapter == 0)
+    absent = (resting <= 0) & (sharded(c, s) == 0) & (c.has_adapter == 0)
     return np.where(absent, c.gradient_bytes * c.embedding_parameters / c.tp, 0.0)

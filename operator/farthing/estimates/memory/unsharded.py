@@ -1,4 +1,4 @@
-"""Whole parameters and gradients that exist for a moment where parameters are sharded, or that are dequantized or cast."""
+"""Whole parameters and gradients that exist for a moment where they are sharded or on the host, are dequantized or cast."""
 
 import numpy as np
 
@@ -7,8 +7,8 @@ from farthing.estimates.memory.states import Split
 
 
 def sharded(c: Configurations, s: Split) -> Floats:
-    """1 where parameters are gathered from other devices."""
-    return (s.parameter_shards > 1).astype(np.float64)
+    """1 where parameters are gathered, from other devices or from the host."""
+    return ((s.parameter_shards > 1) | (c.offload_states > 0)).astype(np.float64)
 
 
 def reduced_bytes(c: Configurations) -> Floats:
@@ -47,8 +47,8 @@ def merged_bytes(c: Configurations) -> Floats:
 
 
 def cast_bytes(c: Configurations, s: Split) -> Floats:
-    """Autocast's 16-bit copy of weights that are wider than that and not sharded."""
+    """Autocast's 16-bit copy of weights that are wider than that and not gathered."""
     full = np.where(c.parameter_bytes > c.compute_bytes, s.held, 0.0)
     frozen = np.where(c.frozen_bytes > c.compute_bytes, s.held, 0.0)
     wide = np.where(c.has_adapter > 0, frozen, full)
-    return np.where(s.parameter_shards > 1, 0.0, c.autocast_copy * c.compute_bytes * wide)
+    return np.where(sharded(c, s) > 0, 0.0, c.autocast_copy * c.compute_bytes * wide)

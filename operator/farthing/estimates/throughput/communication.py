@@ -10,6 +10,10 @@ from farthing.estimates.constants_time import TimeConstants
 from farthing.estimates.throughput.compute import tokens
 from farthing.estimates.throughput.passes import elementwise_again
 
+HOST_LINK = 2.5e10
+"""Bytes/s between one device and its host that pinned copies reach over PCIe 4.0 × 16; eight of them are what the memory of a
+host of eight channels moves."""
+
 
 def ring_bandwidth(c: Configurations, k: TimeConstants, inner: Floats, size: Floats) -> Floats:
     """Bytes/s of a ring over `size` groups of `inner` neighbouring ranks: the link, or the share of the node's network that the
@@ -39,6 +43,15 @@ def sharded_layer(c: Configurations, k: TimeConstants) -> Floats:
     carried = (gathers + scattered) * moved / c.tp
     seconds = k.shard_overhead * carried / ring_bandwidth(c, k, c.tp, n) + 3.0 * latency(c, k, n)
     return np.where(sharded, seconds, 0.0)
+
+
+def offloaded_layer(c: Configurations, k: TimeConstants) -> Floats:
+    """Offloaded states of one layer and micro-batch: its shard of parameters from the host for forward and backward, its
+    gradients back. Overlaps with arithmetic; no measured run stands behind it."""
+    brought = 2.0 * np.where(c.has_adapter > 0, c.frozen_bytes, c.parameter_bytes)
+    returned = np.where(c.has_adapter > 0, 0.0, c.gradient_bytes)
+    held = (c.layer_parameters - c.expert_parameters * (1.0 - 1.0 / c.ep)) / c.tp / np.maximum(c.shard_degree, 1.0)
+    return c.offload_states * (brought + returned) * held / HOST_LINK
 
 
 def tensor_layer(c: Configurations, k: TimeConstants) -> Floats:

@@ -16,7 +16,10 @@ Terms = dict[str, Floats]
 
 
 def estimate_time(c: Configurations, constants: TimeConstants | None = None) -> TimeBreakdown:
-    """One optimizer step of each configuration; the fitted constants unless others are given."""
+    """One optimizer step of each configuration; the fitted constants unless others are given.
+
+    Less sure where no measured run stands behind it: on devices of unknown rate, with offload, under DoRA.
+    """
     k = constants or TimeConstants()
     layers = stage_layers(c)
     per_micro_batch = {name: layers * seconds for name, seconds in _layer(c, k).items()}
@@ -31,7 +34,8 @@ def estimate_time(c: Configurations, constants: TimeConstants | None = None) -> 
         "fixed": np.full(len(c), k.step_fixed),
     }
     done = c.micro_batch * c.accumulation * c.dp * c.sequence_length
-    return TimeBreakdown(terms, done, c.devices, np.where(is_known(c) > 0, k.sigma_measured, k.sigma_unknown))
+    measured = (is_known(c) > 0) & (c.offload_states == 0) & (c.decomposed_width == 0)
+    return TimeBreakdown(terms, done, c.devices, np.where(measured, k.sigma_measured, k.sigma_unknown))
 
 
 def _layer(c: Configurations, k: TimeConstants) -> Terms:
@@ -48,15 +52,19 @@ def _layer(c: Configurations, k: TimeConstants) -> Terms:
     hidden = {
         "launches": launches(c, k),
         "sharded parameters": communication.sharded_layer(c, k),
+        "host link": communication.offloaded_layer(c, k),
         "context-parallel ring": communication.context_layer(c, k),
     }
-    return busy | _exposed(device, hidden, (1 + k.launch_overlap, 1 + k.network_overlap, 1 + k.network_overlap))
+    return busy | _exposed(device, hidden, (1 + k.launch_overlap, *(1 + k.network_overlap,) * 3))
 
 
 def _exposed(device: Floats, hidden: Terms, norms: tuple[float, ...]) -> Terms:
     """What each overlapped part adds to the device's time, one after the other: (aᵖ + bᵖ)^(1/p) − a."""
     exposed, reached = {}, device
     for (name, seconds), norm in zip(hidden.items(), norms, strict=True):
+        if not seconds.any():
+            exposed[name] = seconds
+            continue
         total = reached * (1.0 + (seconds / reached) ** norm) ** (1.0 / norm)
         exposed[name], reached = total - reached, total
     return exposed

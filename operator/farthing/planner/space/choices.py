@@ -4,11 +4,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from math import hypot, isnan
 
+import numpy as np
+
 from farthing.api.amounts import Axis
 from farthing.domain.plan import Prediction
 from farthing.estimates.configuration import Configurations, Floats
 from farthing.estimates.memory import estimate_memory
 from farthing.estimates.throughput import estimate_time
+from farthing.estimates.throughput.communication import HOST_LINK
 from farthing.planner.budget import TIME_AXES
 from farthing.planner.energy import LOAD_SIGMA, MEASURED_SIGMA
 from farthing.planner.estimate import STARTUP_SIGMA, WORK_SIGMA
@@ -20,6 +23,7 @@ from farthing.planner.space.grid import Ints
 from farthing.planner.space.knobs import SHARDINGS
 from farthing.planner.space.purchase import Purchase
 from farthing.planner.space.question import SpaceQuestion
+from farthing.units import GIB
 
 HELD = TIME_AXES | {Axis.ENERGY.value}
 """Axes that end a run by time held: what it reaches is as uncertain as its speed."""
@@ -72,9 +76,18 @@ class _Estimates:
         count = len(columns)
         self.allocated, self.reserved, self.safe = (each.tolist() for each in (memory.allocated, memory.reserved, memory.safe))
         self.seconds, self.sigma = time.step_seconds.tolist(), time.sigma.tolist()
+        self.host = _host_bytes(columns).tolist()
         self.time_terms = _by_member(time.terms, count)
         phases = {phase: _by_member(terms, count) for phase, terms in memory.terms.items()}
         self.memory_terms = [{phase: terms[at] for phase, terms in phases.items() if terms[at]} for at in range(count)]
+
+
+def _host_bytes(c: Configurations) -> Floats:
+    """Of the states of one node's devices, where they are offloaded: all that these devices hold between them."""
+    base = np.where(c.has_adapter > 0, c.frozen_bytes, c.parameter_bytes) * c.parameters
+    trained = c.trainable * (c.gradient_bytes + c.master_bytes + c.state_bytes)
+    ranks = c.tp * c.pp * c.shard_degree
+    return np.asarray(c.offload_states * (base + trained) / ranks * np.minimum(c.devices, c.devices_per_node), dtype=np.float64)
 
 
 def _by_member(terms: Mapping[str, Floats], count: int) -> list[dict[str, float]]:
@@ -126,7 +139,7 @@ def _choice(question: SpaceQuestion, layout: Layout, found: _Estimates, at: int,
         loss=_loss(question, steps * step_tokens),
         binding=bought.binding,
         interruptions=bought.of(paid.interruptions),
-        notes=_notes(question, layout),
+        notes=_notes(question, layout, found.host[at]),
     )
 
 
@@ -158,7 +171,8 @@ def _loss(question: SpaceQuestion, tokens: float) -> Prediction | None:
     return predict_outcome(question.architecture, trained, pretrained=False, worth=token_worth(question))
 
 
-def _notes(question: SpaceQuestion, layout: Layout) -> tuple[str, ...]:
+def _notes(question: SpaceQuestion, layout: Layout, host: float) -> tuple[str, ...]:
+    """What a reader should know; `host`: bytes on each node's host, offloaded."""
     found = []
     if layout.optimizer not in ("AdamW", "AdamW8bit"):
         found.append(f"of the step of {layout.optimizer} only its memory traffic is timed, not its arithmetic")
@@ -167,7 +181,10 @@ def _notes(question: SpaceQuestion, layout: Layout) -> tuple[str, ...]:
     if layout.precision == "float16":
         found.append("float16 needs its loss scaled: a step whose gradients overflow is skipped, which is not counted")
     if layout.offload:
-        found.append("offloaded parameters come from the host for every micro-batch; only the optimizer's traffic is timed")
+        found.append(
+            f"parameters, gradients and states wait on the host, {host / GIB:.0f} GiB a node; the way there is reckoned with "
+            f"{HOST_LINK / 1e9:g} GB/s a device, and no measured run stands behind it"
+        )
     if question.unique_tokens is not None and question.pretrained:
         found.append(f"passes over {question.unique_tokens:.4g} unique tokens count in full: no discount holds for fine-tuning")
     return tuple(found)

@@ -12,11 +12,11 @@ accumulation exactly. It holds
 - every micro-batch that divides a rank's share of the batch.
 
 A style is what a device does with it: precision, optimizer, adapter, checkpointing, offload, attention, loss, compile.
-Attention and loss are the framework's own unless they are fixed. Nothing is offloaded unless that is fixed: the time estimate
-does not count the parameters' way from the host, so that a search would find it cheaper than it is. Adapters are looked at over
-pretrained weights only, weight-decomposed ones (DoRA, QDoRA) where they are fixed; those over bases in 4 bits (QLoRA, QDoRA)
-in 16 bits only and without tensor, pipeline, context and expert parallelism, since packed blocks are not split; offload only
-under full sharding or on one rank.
+Attention and loss are the framework's own unless they are fixed. Offload is looked at where it is fixed, and where nothing fits
+without it (`search.explore`), for it never makes a step faster; only under full sharding or on one rank, and never with states
+of 8 bits and fewer, which are updated on the device. Adapters are looked at over pretrained weights only, decomposed ones
+(DoRA, QDoRA) where they are fixed; those over bases in 4 bits (QLoRA, QDoRA) in 16 bits only and without tensor, pipeline,
+context and expert parallelism, since packed blocks are not split.
 
 Two switches stand only at their better value unless they are fixed, because the estimates never find the other one smaller or
 faster: sequence parallelism on (with tp > 1 that divides the sequence), compile on.
@@ -40,6 +40,7 @@ from farthing.planner.space.knobs import (
     QUANTIZED,
     SHARDINGS,
     Knobs,
+    low_bit,
 )
 from farthing.planner.space.question import SpaceQuestion
 
@@ -162,7 +163,12 @@ def styles(question: SpaceQuestion, knobs: Knobs) -> list[Style]:
         knobs.get("checkpointing", CHECKPOINTINGS), knobs.get("offload", (False,)), knobs.get("compile", (True,)),
         knobs.get("attention", (None,)), knobs.get("loss", (None,)),
     )  # fmt: skip
-    return [style for style in (Style(*each) for each in every) if style.adapter not in QUANTIZED or style.precision in HALF]
+    return [style for style in (Style(*each) for each in every) if _exists(style)]
+
+
+def _exists(style: Style) -> bool:
+    """Whether somebody has the kernels: 4-bit bases compute in 16 bits, and states of few bits are updated on the device."""
+    return (style.adapter not in QUANTIZED or style.precision in HALF) and not (style.offload and low_bit(style.optimizer))
 
 
 def suits(layouts: Layouts, style: Style) -> npt.NDArray[np.bool_]:

@@ -67,6 +67,12 @@ def _word(name: str, word: str) -> str:
     return known[word.lower()]
 
 
+def low_bit(optimizer: str) -> bool:
+    """Whether its states have a size of their own, 8 bits and fewer, whatever the parameters' dtype."""
+    kinds = general()["optimizers"]
+    return "bytes" in kinds.get(optimizer.lower(), {})
+
+
 def words(name: str) -> tuple[str, ...]:
     """Every word that a knob of words knows, as choices show it."""
     if name == "optimizer":

@@ -12,7 +12,7 @@ from farthing.errors import InvalidSpec
 from farthing.estimates.configuration import Floats
 from farthing.planner.space.candidates import Field
 from farthing.planner.space.grid import Ints, layouts, styles, suits
-from farthing.planner.space.knobs import SHARDINGS, Knobs
+from farthing.planner.space.knobs import SHARDINGS, Knobs, low_bit
 from farthing.planner.space.purchase import FAILURES, Purchase, one_step
 from farthing.planner.space.question import SpaceQuestion
 from farthing.planner.space.sites import DTYPES, Site
@@ -56,8 +56,12 @@ def _check_styles(question: SpaceQuestion, sites: Sequence[Site], knobs: Knobs) 
     if precisions and not any(site.has(each) for site in sites for each in precisions):
         chips = ", ".join(sorted({site.device.name for site in sites}))
         raise InvalidSpec("precision", _told(precisions), f"{chips} cannot: use another precision or another pool")
-    if not any(site.has(style.precision) for style in styles(question, knobs) for site in sites):
-        raise InvalidSpec("adapter", _told(adapters), "bases in 4 bits compute in 16 bits: use bfloat16, or LoRA")
+    if any(site.has(style.precision) for style in styles(question, knobs) for site in sites):
+        return
+    if knobs.get("offload") == (True,) and all(low_bit(name) for name in knobs.get("optimizer", ("AdamW",))):
+        remedy = "states of 8 bits and fewer are updated on the accelerator alone: offload AdamW, or leave them there"
+        raise InvalidSpec("optimizer", _told(knobs["optimizer"]), remedy)
+    raise InvalidSpec("adapter", _told(adapters), "bases in 4 bits compute in 16 bits: use bfloat16, or LoRA")
 
 
 def _any(question: SpaceQuestion, sites: Sequence[Site], knobs: Knobs) -> bool:

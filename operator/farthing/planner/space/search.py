@@ -22,6 +22,8 @@ ADAPTERS_NOTE = (
     "trains all weights; fix adapter to compare like with like"
 )
 
+OFFLOAD_NOTE = "nothing fits with all states on the accelerators: plans that keep them on the host were looked at too"
+
 MIXTURE_NOTE = (
     "the scaling law was fitted on dense models and is asked with all parameters of this mixture of experts: the loss is too "
     "low a guess; compare it with other plans of this model alone"
@@ -56,6 +58,10 @@ def explore(question: SpaceQuestion, top: int = 50) -> Space:
     found, notes = sites(question)
     check_possible(question, found, knobs)
     fields = fields_of(question, found, knobs)
+    if "offload" not in knobs and not any(len(field.rows) for field in fields):
+        knobs = {**knobs, "offload": (False, True)}
+        fields = fields_of(question, found, knobs)
+        notes = (*notes, OFFLOAD_NOTE)
     bought = purchase(
         question,
         joined([field.course for field in fields]),

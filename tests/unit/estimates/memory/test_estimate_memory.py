@@ -149,3 +149,13 @@ def test_decomposed_adapters_keep_outputs_and_merge_a_weight(varied):
     assert (split.allocated >= plain.allocated).all()
     assert split.terms["backward"]["merged weight"] == 3 * 2 * 4096 * 14336 / adapted["tp"]
     assert plain.terms["backward"]["merged weight"] == 0
+
+
+@given(VARIED)
+@settings(max_examples=40, deadline=None)
+def test_offload_never_needs_more_and_holds_two_layers_of_what_waits_on_the_host(varied):
+    single = {**varied, "shard_degree": 1, "dp": 1, "devices": 1, "pp": 1, "tp": 1, "is_cpu": 0, "root_unit": 0}
+    here, away = estimate_memory(made(**single)), estimate_memory(made(**single, offload_states=1))
+    assert (away.terms["backward"]["parameters"] == 0).all()
+    assert (away.terms["backward"]["unsharded"] >= 2 * 2 * 218112000).all()
+    assert (away.allocated <= here.allocated).all()

@@ -230,3 +230,13 @@ def test_decomposed_adapters_are_slower_than_plain_ones():
     split = seconds(**adapted, decomposed_width=2 * Q + 2 * KV, decomposed_parameters=2 * H * (Q + KV))
     assert (split > plain).all()
     assert (split < 3 * plain).all()
+
+
+def test_offloaded_states_come_over_the_hosts_link():
+    near, far = (estimate_time(llama(offload_states=offloaded, micro_batch=[1, 8])) for offloaded in (0, 1))
+    assert (near.terms["host link"] == 0).all()
+    assert (far.step_seconds > near.step_seconds).all()
+    assert (far.sigma > near.sigma).all()
+    hidden = far.terms["host link"]
+    assert hidden[1] < hidden[0], "more arithmetic hides more of the same bytes"
+    assert hidden[0] <= 4 * L * (2 * 4 + 4) * MATMUL / 8 / 2.5e10

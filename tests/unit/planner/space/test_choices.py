@@ -52,7 +52,7 @@ def test_energy_is_unknown_without_a_design_power(monkeypatch):
 def test_notes_say_what_is_not_reckoned():
     assert any("memory traffic" in note for note in best(fixed=fixed(optimizer="muon")).notes)
     assert any("count in full" in note for note in best(pretrained=True, unique_tokens=10**6).notes)
-    assert any("come from the host" in note for note in best(fixed=fixed(offload="true")).notes)
+    assert any("wait on the host" in note for note in best(fixed=fixed(offload="true")).notes)
     assert best().notes == ()
 
 

@@ -122,6 +122,11 @@ def test_what_suits_a_layout():
     assert offloaded.any()
 
 
+def test_states_of_few_bits_are_not_offloaded():
+    assert {style.optimizer for style in styles(question_of(), {"offload": (True,)})} == {"AdamW"}
+    assert styles(question_of(), {"offload": (True,), "optimizer": ("adam4bit",)}) == []
+
+
 def test_nothing_is_offloaded_unless_it_is_fixed():
     assert not any(style.offload for style in styles(question_of(), {}))
 

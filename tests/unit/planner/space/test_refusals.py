@@ -21,7 +21,8 @@ SMALL = (offer_of("l4", L4, accelerators=1, accelerators_per_node=1),)
     ("knobs", "field", "way_out"),
     [
         (fixed(tp="3"), "tp", "32 heads"), (fixed(tp="16"), "tp", "8 key-value heads"), (fixed(pp="5"), "pp", "16 layers"),
-        (fixed(cp="3"), "cp", "2048 tokens"), (fixed(ep="2"), "ep", "routed experts"),
+        (fixed(vpp="3"), "vpp", "layers of a stage"), (fixed(cp="3"), "cp", "2048 tokens"),
+        (fixed(ep="2"), "ep", "routed experts"),
         (fixed(devices="64"), "devices", "at most 8"),
         (fixed(micro_batch="3"), "micro_batch", "global batch of 16"), (fixed(adapter="LoRA"), "adapter", "pretrained"),
         (fixed(tp="2", devices="1"), "tp, devices", "free one"), (fixed(pp="2", sharding="ZeRO2"), "pp, sharding", "free one"),
@@ -32,6 +33,12 @@ def test_an_impossible_knob_is_named_with_its_value_and_the_way_out(knobs, field
         explore(question_of(pools=NODE, fixed=knobs))
     assert fault.value.field == field
     assert fault.value.value == ", ".join(", ".join(values) for values in knobs.values())
+
+
+def test_states_of_few_bits_cannot_wait_on_the_host():
+    with pytest.raises(InvalidSpec, match="updated on the accelerator alone") as fault:
+        explore(question_of(pools=NODE, fixed=fixed(offload="true", optimizer="AdamW8bit")))
+    assert (fault.value.field, fault.value.value) == ("optimizer", "AdamW8bit")
 
 
 def test_a_precision_that_no_device_has():

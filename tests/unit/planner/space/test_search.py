@@ -256,3 +256,25 @@ def test_decomposed_adapters_cost_more_than_plain_ones():
     assert split.step_seconds.value > plain.step_seconds.value
     assert split.allocated > plain.allocated
     assert any("no measured run" in note for note in split.notes)
+
+
+ONE = (offer_of("h100", H100, accelerators=1, accelerators_per_node=1),)
+
+
+def test_where_nothing_fits_states_are_kept_on_the_host():
+    space = explore(question_of("llama-3.1-8b", pools=ONE))
+    assert {choice.layout.offload for choice in space.choices} == {True}
+    best = space.choices[0]
+    assert best.time_terms["host link"] >= 0
+    assert best.time_terms["optimizer"] > 1.0
+    whole = next(choice for choice in space.choices if choice.layout.optimizer == "AdamW")
+    assert any("120 GiB a node" in note for note in whole.notes), "16 bytes of 8G parameters"
+    assert best.step_seconds.sigma > explore(question_of(pools=ONE)).choices[0].step_seconds.sigma
+    assert any("nothing fits" in note for note in space.notes)
+
+
+def test_what_fits_is_not_offloaded_and_a_fixed_switch_holds():
+    assert not any(choice.layout.offload for choice in explore(question_of(pools=ONE)).choices)
+    refused = explore(question_of("llama-3.1-8b", pools=ONE, fixed=fixed(offload="false")))
+    assert refused.choices == ()
+    assert refused.rejections
