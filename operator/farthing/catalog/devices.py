@@ -13,6 +13,7 @@ from farthing.units import GIB
 
 _TERA = 1e12
 _GIGA = 1e9
+_VENDORS = "nvidia|tesla|geforce|quadro|amd|instinct"
 _PEAKS = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32", "fp8": "float8"}
 
 
@@ -37,7 +38,7 @@ class Device:
 
 
 def device(label: str) -> Device | None:
-    """The row with that name or alias (case, blanks, `-` and `_` do not matter), or None."""
+    """The row with that name or alias, or None. Case, blanks, `-`, `_` and the vendor's names in front do not matter."""
     return _devices().get(_key(label))
 
 
@@ -61,4 +62,4 @@ def _device(row: Mapping[str, Any]) -> Device:
 
 
 def _key(label: str) -> str:
-    return re.sub(r"[\s_-]", "", label).lower()
+    return re.sub(rf"^({_VENDORS})+", "", re.sub(r"[\s_-]", "", label).lower())

@@ -1,19 +1,22 @@
 """The catalogue: complete rows, honest sources, clear refusals."""
 
-from datetime import date
+import tomllib
+from datetime import UTC, date, datetime
+from importlib.resources import files
 
 import pytest
 
 from farthing.catalog import accelerator, accelerators, preset, presets
+from farthing.catalog.devices import device
 from farthing.catalog.tables import _presets
 from farthing.contract.shape import shape_from_config
 from farthing.errors import InvalidSpec, UnknownAccelerator
 from farthing.units import GIB
 
 
-def test_has_the_29_gpus_and_the_cpu_slot():
+def test_has_the_37_gpus_and_the_cpu_slot():
     kinds = [row.kind for row in accelerators()]
-    assert kinds.count("GPU") == 29
+    assert kinds.count("GPU") == 37
     assert [row.name for row in accelerators() if row.kind == "CPU"] == ["cpu-slot"]
 
 
@@ -26,7 +29,7 @@ def test_names_are_unique_and_fit_a_manifest():
 @pytest.mark.parametrize("row", accelerators(), ids=lambda row: row.name)
 def test_every_row_says_where_it_is_from(row):
     assert row.source
-    assert date.fromisoformat(row.as_of) <= date(2026, 11, 24)
+    assert date.fromisoformat(row.as_of) <= datetime.now(UTC).date()
 
 
 @pytest.mark.parametrize("row", [row for row in accelerators() if row.kind == "GPU"], ids=lambda row: row.name)
@@ -76,3 +79,28 @@ def test_presets_grow_and_have_sources():
 def test_a_preset_is_the_callers_own_copy():
     preset("llama-3.1-8b")["rope_scaling"]["factor"] = 1
     assert preset("llama-3.1-8b")["rope_scaling"]["factor"] == 8.0
+
+
+@pytest.mark.parametrize(
+    ("reported", "name"),
+    [
+        ("NVIDIA A100-SXM4-80GB", "A100-80GB-SXM"), ("NVIDIA A100 80GB PCIe", "A100-80GB-PCIe"),
+        ("NVIDIA H100 80GB HBM3", "H100-80GB-SXM"), ("NVIDIA H100 PCIe", "H100-80GB-PCIe"),
+        ("NVIDIA H100 NVL", "H100-94GB-NVL"),
+        ("NVIDIA H200", "H200-141GB-SXM"), ("Tesla T4", "T4"), ("Tesla V100-SXM2-16GB", "V100-SXM2-16GB"),
+        ("NVIDIA GeForce RTX 4090", "RTX4090"), ("NVIDIA RTX 6000 Ada Generation", "RTX6000-Ada"), ("NVIDIA L40S", "L40S"),
+        ("AMD Instinct MI300X", "MI300X"), ("nvidia_h20", "H20-96GB-SXM"),
+    ],
+)  # fmt: skip
+def test_devices_are_known_by_what_their_driver_calls_them(reported, name):
+    found = device(reported)
+    assert found is not None
+    assert found.name == name
+
+
+def test_no_label_means_two_devices():
+    text = files("farthing.catalog").joinpath("accelerators.toml").read_text(encoding="utf-8")
+    rows = [row for row in tomllib.loads(text)["accelerator"] if row["kind"] == "GPU"]
+    for row in rows:
+        for label in (row["name"], *row.get("aliases", ())):
+            assert device(label).name == row["name"], label
