@@ -22,8 +22,9 @@ from farthing.clock import SystemClock
 from farthing.domain.plan import Plan
 from farthing.errors import InvalidSpec, UserError
 from farthing.planner import refusal
-from farthing.planner.sizing import LOOKS, Placement
+from farthing.planner.sizing import LOOKS
 from farthing.planner.sizing_options import Demand, demand
+from farthing.planner.sizing_plan import Placement
 from farthing.planner.sizing_pools import NodeMore, PoolSize, Sizing, size_pools
 from farthing.units import SECONDS_PER_HOUR, format_count, format_duration, parse_time
 

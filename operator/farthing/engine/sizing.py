@@ -14,8 +14,8 @@ from farthing.domain.snapshot import Attempt, PoolView
 from farthing.engine.opening import plan_of
 from farthing.engine.planning import Case
 from farthing.engine.scheduling import allocation_of
-from farthing.planner.sizing import Placement, SizingOption
 from farthing.planner.sizing_options import Demand, demand, nodes_of, option_of
+from farthing.planner.sizing_plan import Placement, SizingOption
 from farthing.planner.sizing_pools import PoolSize, size_pools
 
 MAX_JOBS = 24

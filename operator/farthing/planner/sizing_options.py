@@ -10,7 +10,7 @@ from itertools import zip_longest
 from math import isfinite
 
 from farthing.domain.plan import Allocation, Plan
-from farthing.planner.sizing import SizingJob, SizingOption
+from farthing.planner.sizing_plan import SizingJob, SizingOption, rank
 
 OPTIONS = 8
 """Options of one job that are looked at."""
@@ -78,7 +78,7 @@ def _share(tokens: float, most: float) -> float:
 def _best_by_size(options: Mapping[SizingOption, Plan]) -> dict[str, list[SizingOption]]:
     """By pool, the best option of each number of nodes; pools and options best first."""
     best: dict[tuple[str, float], SizingOption] = {}
-    for option in sorted(options, key=_rank):
+    for option in sorted(options, key=rank):
         best.setdefault((option.pool, option.nodes), option)
     by_pool: dict[str, list[SizingOption]] = {}
     for (pool, _), option in best.items():
@@ -90,7 +90,7 @@ def _bounded(by_pool: Mapping[str, list[SizingOption]], most: int) -> tuple[Sizi
     """At most `most`, the pools in turn; best first."""
     turns = zip_longest(*(_by_turn(options) for options in by_pool.values()))
     chosen = [option for turn in turns for option in turn if option is not None][:most]
-    return tuple(sorted(chosen, key=_rank))
+    return tuple(sorted(chosen, key=rank))
 
 
 def _by_turn(options: Sequence[SizingOption]) -> Iterator[SizingOption]:
@@ -99,7 +99,3 @@ def _by_turn(options: Sequence[SizingOption]) -> Iterator[SizingOption]:
     first = (options[0],) if fewest == options[0] else (options[0], fewest)
     yield from first
     yield from (option for option in options if option not in first)
-
-
-def _rank(option: SizingOption) -> tuple[float, float, float, float, str]:
-    return (-option.value, option.held_seconds, option.cost or 0.0, option.nodes, option.pool)

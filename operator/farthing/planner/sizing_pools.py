@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from farthing.planner.sizing import LOOKS, Placement, SizingJob, SizingPlan, size
+from farthing.planner.sizing import LOOKS, size
 from farthing.planner.sizing_options import Demand
+from farthing.planner.sizing_plan import Placement, SizingJob, SizingPlan
 
 REMEMBERED = 64
 """Answers that are kept: the same jobs and pools are asked about in every cycle of the operator."""

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from farthing.errors import InvalidSpec, MissingPrice
-from farthing.planner.sizing import Placement, SizingJob, SizingOption, next_nodes, size, size_one
+from farthing.planner.sizing import next_nodes, size, size_one
+from farthing.planner.sizing_plan import Placement, SizingJob, SizingOption
 
 NODES = {"a": 4, "b": 2}
 

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.unit.planner.test_sizing_options import number, way
 
-from farthing.planner.sizing import Placement, SizingOption
 from farthing.planner.sizing_options import demand
+from farthing.planner.sizing_plan import Placement, SizingOption
 from farthing.planner.sizing_pools import NodeMore, size_pools
 
 PER_NODE = {"a": 8, "b": 4}
