@@ -11,7 +11,7 @@ from farthing.planner.space.answer import Choice, Space
 from farthing.planner.space.candidates import Field, fields_of, joined
 from farthing.planner.space.choices import make_choices
 from farthing.planner.space.grid import Ints
-from farthing.planner.space.knobs import fixed_knobs
+from farthing.planner.space.knobs import fixed_knobs, low_bit
 from farthing.planner.space.purchase import Purchase, purchase
 from farthing.planner.space.question import SpaceQuestion
 from farthing.planner.space.refusals import check_possible, rejections
@@ -20,6 +20,11 @@ from farthing.planner.space.sites import sites
 ADAPTERS_NOTE = (
     "outcomes are tokens: no scaling law holds for fine-tuning, and a token trained through an adapter is not worth one that "
     "trains all weights; fix adapter to compare like with like"
+)
+
+COARSE_NOTE = (
+    "the scaling law knows neither fp8 nor optimizer states of few bits: they are taken to reach the loss of bfloat16 and "
+    "AdamW; fix precision and optimizer to leave them out"
 )
 
 OFFLOAD_NOTE = "nothing fits with all states on the accelerators: plans that keep them on the host were looked at too"
@@ -70,20 +75,23 @@ def explore(question: SpaceQuestion, top: int = 50) -> Space:
     )
     ranked = _ranked(question, fields, bought)
     chosen, front = _chosen(ranked, top)
+    choices = _choices(question, fields, bought, ranked, chosen)
     return Space(
-        choices=_choices(question, fields, bought, ranked, chosen),
+        choices=choices,
         front=tuple(np.searchsorted(chosen, front).tolist()),
         rejections=rejections(question, fields, bought, knobs),
         looked_at=sum(int(field.members.sum()) for field in fields),
-        notes=(*notes, *_law_notes(question)),
+        notes=(*notes, *_law_notes(question, choices)),
     )
 
 
-def _law_notes(question: SpaceQuestion) -> tuple[str, ...]:
+def _law_notes(question: SpaceQuestion, choices: tuple[Choice, ...]) -> tuple[str, ...]:
     """What the outcome does not tell."""
     if question.pretrained:
         return (ADAPTERS_NOTE,)
-    return (MIXTURE_NOTE,) if question.architecture.mixture is not None else ()
+    coarse = any(choice.layout.precision == "fp8" or low_bit(choice.layout.optimizer) for choice in choices)
+    known = ((MIXTURE_NOTE, question.architecture.mixture is not None), (COARSE_NOTE, coarse))
+    return tuple(note for note, holds in known if holds)
 
 
 def _ranked(question: SpaceQuestion, fields: tuple[Field, ...], bought: Purchase) -> Ranked:
