@@ -33,15 +33,19 @@ def latency(c: Configurations, k: TimeConstants, size: Floats) -> Floats:
 def sharded_layer(c: Configurations, k: TimeConstants) -> Floats:
     """FSDP of one layer and micro-batch: gather for forward and backward, scatter of gradients. Overlaps with arithmetic.
 
-    Routed experts that `ep` ranks split are gathered from the ranks that hold the same ones only."""
+    Routed experts that `ep` ranks split are gathered from the ranks that hold the same ones only. A model that is one unit is
+    gathered once, and stays until its backward pass has ended."""
     n, same = c.shard_degree, np.maximum(c.shard_degree / c.ep, 1.0)
     routed = c.expert_parameters / c.ep
     moved = (c.layer_parameters - c.expert_parameters) * (n - 1) / n + routed * (same - 1) / same
     sharded = (c.sharding == Sharding.ZERO3) & (n > 1)
-    gathers = 2.0 * np.where(c.has_adapter > 0, np.minimum(c.frozen_bytes, 2.0), c.compute_bytes)
+    gathers = np.where(c.root_unit > 0, 1.0, 2.0) * np.where(
+        c.has_adapter > 0, np.minimum(c.frozen_bytes, 2.0), c.compute_bytes
+    )
     scattered = np.where(c.has_adapter > 0, 0.0, c.reduce_bytes)
     carried = (gathers + scattered) * moved / c.tp
-    seconds = k.shard_overhead * carried / ring_bandwidth(c, k, c.tp, n) + 3.0 * latency(c, k, n)
+    collectives = np.where(c.root_unit > 0, 2.0 / c.layers, 3.0)
+    seconds = k.shard_overhead * carried / ring_bandwidth(c, k, c.tp, n) + collectives * latency(c, k, n)
     return np.where(sharded, seconds, 0.0)
 
 

@@ -55,7 +55,10 @@ def _layer(c: Configurations, k: TimeConstants) -> Terms:
         "host link": communication.offloaded_layer(c, k),
         "context-parallel ring": communication.context_layer(c, k),
     }
-    return busy | _exposed(device, hidden, (1 + k.launch_overlap, *(1 + k.network_overlap,) * 3))
+    exposed = _exposed(device, hidden, (1 + k.launch_overlap, *(1 + k.network_overlap,) * 3))
+    # one unit for the whole model: nothing to compute while it is gathered and reduced
+    exposed["sharded parameters"] = np.where(c.root_unit > 0, hidden["sharded parameters"], exposed["sharded parameters"])
+    return busy | exposed
 
 
 def _exposed(device: Floats, hidden: Terms, norms: tuple[float, ...]) -> Terms:

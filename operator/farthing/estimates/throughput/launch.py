@@ -29,7 +29,8 @@ def unfused_softmax(c: Configurations) -> Floats:
 
 
 def units(c: Configurations) -> Floats:
-    """FSDP units of a layer: one, and one for each half of an unfused adapter, which is trained and so kept apart."""
+    """FSDP units of a layer: one, and one for each half of an unfused adapter, which is trained and so kept apart; its share of
+    one where the whole model is one."""
     sharded = (c.sharding == Sharding.ZERO3) & (c.shard_degree > 1)
     apart = np.where((c.has_adapter > 0) & (c.fused_norms == 0), 2.0 * (4.0 + c.mlp_matrices), 0.0)
-    return np.where(sharded, 1.0 + apart, 0.0)
+    return np.where(sharded, np.where(c.root_unit > 0, 1.0 / c.layers, 1.0) + apart, 0.0)

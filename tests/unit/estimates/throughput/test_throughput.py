@@ -240,3 +240,10 @@ def test_offloaded_states_come_over_the_hosts_link():
     hidden = far.terms["host link"]
     assert hidden[1] < hidden[0], "more arithmetic hides more of the same bytes"
     assert hidden[0] <= 4 * L * (2 * 4 + 4) * MATMUL / 8 / 2.5e10
+
+
+def test_a_model_that_is_one_unit_is_launched_faster_and_hides_nothing():
+    layers, root = (estimate_time(llama(root_unit=unit, micro_batch=[1, 8], compiled=0, fused_norms=0)) for unit in (0, 1))
+    assert (root.terms["launches"] < layers.terms["launches"]).all()
+    assert (root.terms["sharded parameters"] > layers.terms["sharded parameters"])[1], "a large micro-batch hides gathers"
+    assert root.terms["sharded parameters"][0] == root.terms["sharded parameters"][1]
