@@ -39,11 +39,10 @@ def sharded_layer(c: Configurations, k: TimeConstants) -> Floats:
     routed = c.expert_parameters / c.ep
     moved = (c.layer_parameters - c.expert_parameters) * (n - 1) / n + routed * (same - 1) / same
     sharded = (c.sharding == Sharding.ZERO3) & (n > 1)
-    gathers = np.where(c.root_unit > 0, 1.0, 2.0) * np.where(
-        c.has_adapter > 0, np.minimum(c.frozen_bytes, 2.0), c.compute_bytes
-    )
+    times = np.where(c.root_unit > 0, 1.0, 2.0)
+    gathered = np.where(c.has_adapter > 0, np.minimum(c.frozen_bytes, 2.0), c.compute_bytes)
     scattered = np.where(c.has_adapter > 0, 0.0, c.reduce_bytes)
-    carried = (gathers + scattered) * moved / c.tp
+    carried = (times * gathered + scattered) * moved / c.tp
     collectives = np.where(c.root_unit > 0, 2.0 / c.layers, 3.0)
     seconds = k.shard_overhead * carried / ring_bandwidth(c, k, c.tp, n) + collectives * latency(c, k, n)
     return np.where(sharded, seconds, 0.0)
