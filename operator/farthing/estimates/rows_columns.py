@@ -126,7 +126,7 @@ def _batch(cells: Cells, layout: dict[str, float]) -> dict[str, float]:
     if not length:
         raise RowRefused("seq_len and tokens_per_sample are empty")
     micro, accumulation = _micro_batches(cells, layout)
-    longest = length if fixed or not mean else length * _longest_over_mean(cells["data_mode"], micro)
+    longest = length * _longest_over_mean(cells["data_mode"], micro) if varying and mean and not fixed else length
     if limit is not None and not fixed:
         longest = limit if kind == "longest" else min(longest, limit)
     return {

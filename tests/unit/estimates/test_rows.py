@@ -6,10 +6,13 @@ from dataclasses import fields
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from farthing.catalog.devices import device
 from farthing.catalog.frameworks import framework, frameworks
 from farthing.estimates.configuration import Attention, Checkpointing, Loss, Sharding
+from farthing.estimates.memory import estimate_memory
 from farthing.estimates.results import MemoryBreakdown
 from farthing.estimates.rows import read_rows
 from farthing.estimates.rows_optimizer import projected_shares
@@ -177,6 +180,12 @@ def test_lengths_that_differ_have_a_mean_and_a_longest():
     assert (whole.sequence_length[0], whole.longest_sequence[0], whole.variable_length[0]) == (512, 512, 0)
 
 
+@pytest.mark.parametrize("mode", ["", "fixed", "packed", "padded_to_max"])
+def test_batches_of_one_length_are_as_long_as_their_mean(mode):
+    c = columns_of(seq_len="", tokens_per_sample=1000, data_mode=mode)
+    assert (c.sequence_length[0], c.longest_sequence[0], c.variable_length[0]) == (1000, 1000, 0)
+
+
 def test_missing_kind_of_the_model_is_the_one_that_matches_its_size():
     c = columns_of(gated_mlp="", tied_embeddings="")
     assert (c.mlp_matrices[0], c.tied[0]) == (3, 0)
@@ -307,3 +316,35 @@ def test_families_and_strategies_tell_rows_apart():
     rows = rows_of({}, {"model": "mpt-70b"}, {"ac": "full"}, {"micro_batch": 1})
     assert list(rows.families) == ["llama", "mpt", "llama", "llama"]
     assert rows.strategies[0] == rows.strategies[3] != rows.strategies[2]
+
+
+ODD = st.sampled_from([
+    "", "0", "1", "2", "3", "7", "64", "0.5", "-1", "1e9", "nan", "inf", "true", "false", "foo", "none", "full", "bf16",
+    "fp16", "fp32", "fp8", "lora", "qlora", "dora", "qdora", "nf4", "zero1", "zero2", "zero3", "interleaved-1f1b",
+    "selective_every_n", "galore_adamw", "apollo_adamw", "paged_adamw8bit", "adamw", "muon", "hf-trainer", "torchtune",
+    "nanotron", "megatron", "T4", "H20", "allocated", "oom",
+])  # fmt: skip
+LENGTHS = st.fixed_dictionaries({
+    "seq_len": st.sampled_from(["", "512", "8192"]), "tokens_per_sample": st.sampled_from(["", "100", "1000"]),
+    "seq_len_kind": st.sampled_from(["", "fixed", "cap", "longest"]),
+    "data_mode": st.sampled_from(["", "fixed", "packed", "padded_to_max", "padded", "padding_free", "padding_free+multipack"]),
+})  # fmt: skip
+COLUMNS = st.sampled_from([
+    *LLAMA, "tokens_per_sample", "ac", "ac_n", "attention", "loss_impl", "optimizer", "quantized_base", "double_quant",
+    "lora_rank", "lora_targets", "trainable_params", "param_dtype", "compute_dtype", "grad_dtype", "amp", "master_weights",
+    "cpu_offload", "activation_offload", "optimizer_in_backward", "fused_optimizer", "sequence_parallel", "async_tp", "vpp",
+    "pp_schedule", "ep", "shard", "shard_degree", "local_batch", "global_batch", "grad_accum", "n_experts", "moe_ffn",
+    "experts_per_token", "n_shared_experts", "n_dense_layers", "lowp_recipe", "compile", "liger", "gpus_per_node",
+    "inter_node_gbps", "naive_mp", "optimizer_state_bytes_per_param", "step_time_s",
+])  # fmt: skip
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.lists(st.tuples(st.dictionaries(COLUMNS, ODD, max_size=6), LENGTHS), min_size=1, max_size=8))
+def test_whatever_rows_say_they_are_predicted_or_refused_with_a_reason(written):
+    rows = rows_of(*({**lengths, **others, "row_id": number} for number, (others, lengths) in enumerate(written)))
+    assert len(rows) + len(rows.refused) == len(written)
+    assert all(rows.refused.values())
+    for size in (estimate_memory(rows.configurations).safe, estimate_memory(rows.configurations).reserved) if len(rows) else ():
+        assert np.isfinite(size).all()
+        assert (size > 0).all()
