@@ -34,9 +34,10 @@ Flops = Annotated[str | None, typer.Option(help="To execute, recomputation inclu
 Energy = Annotated[str | None, typer.Option(metavar="KWH", help="Kilowatt-hours.", rich_help_panel=OF_MODEL)]
 Deadline = Annotated[str | None, typer.Option(metavar="DURATION", help="From now, for example 12h.", rich_help_panel=OF_MODEL)]
 SequenceLength = Annotated[
-    int | None, typer.Option(min=8, help="Tokens; absent: 4096, or what the model holds if less.", rich_help_panel=OF_MODEL)
+    int | None,
+    typer.Option(min=8, max=1_048_576, help="Tokens; absent: 4096, or what the model holds if less.", rich_help_panel=OF_MODEL),
 ]
-GlobalBatch = Annotated[int, typer.Option(min=1, help="Sequences of one optimizer step.", rich_help_panel=OF_MODEL)]
+GlobalBatch = Annotated[int, typer.Option(min=1, max=65_536, help="Sequences of one optimizer step.", rich_help_panel=OF_MODEL)]
 Framework = Annotated[str, typer.Option(help="Whose memory policy holds.", rich_help_panel=OF_MODEL)]
 Pretrained = Annotated[
     bool, typer.Option("--pretrained", help="Fine-tuning: told in tokens, not in loss.", rich_help_panel=OF_MODEL)

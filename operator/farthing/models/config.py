@@ -7,6 +7,9 @@ from farthing.models.architecture import Architecture, Experts
 from farthing.models.families import FAMILIES, Family, Mixture
 from farthing.models.keys import Keys
 
+MOST_LAYERS = 100_000
+"""Two orders above any published model: a config is a stranger's text, and layers are looked at one by one."""
+
 
 class _Attention(NamedTuple):
     """Of one layer: heads, widths, parameters of matrices and of biases and norms."""
@@ -33,7 +36,8 @@ def architecture_from_config(config: Mapping[str, Any]) -> Architecture:
     family = FAMILIES[name]
     keys = Keys(config, family)
     keys.check_required()
-    hidden, layers, vocabulary = (keys.size(key) for key in ("hidden_size", "num_hidden_layers", "vocab_size"))
+    hidden, vocabulary = keys.size("hidden_size"), keys.size("vocab_size")
+    layers = keys.size("num_hidden_layers", most=MOST_LAYERS)
     attention = _latent(keys, hidden) if family.latent else _attention(keys, family, hidden)
     mixture = _mixture(keys, family.mixture, hidden, layers) if family.mixture else None
     dense = layers - (mixture.layers if mixture else 0)

@@ -12,13 +12,15 @@ class Keys:
     def __init__(self, config: Mapping[str, Any], family: Family) -> None:
         self._config, self._family = config, family
 
-    def size(self, key: str, default: int | None = None, *, least: int = 1) -> int:
-        """A whole number of at least `least`; `default` where the key is null, or absent and the family has none."""
+    def size(self, key: str, default: int | None = None, *, least: int = 1, most: int | None = None) -> int:
+        """A whole number from `least` to `most`; `default` where the key is null, or absent and the family has none."""
         value = self._value(key)
         if value is None:
             value = default
         if not isinstance(value, int) or isinstance(value, bool) or value < least:
             raise ValueError(f"{self._name(key)}: {value!r} must be a whole number of at least {least}")
+        if most is not None and value > most:
+            raise ValueError(f"{self._name(key)}: {value!r} must be a whole number of at most {most}")
         return value
 
     def optional_size(self, key: str) -> int | None:

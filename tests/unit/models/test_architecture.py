@@ -2,8 +2,9 @@
 
 from dataclasses import fields
 
+import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from farthing.catalog import preset
@@ -200,3 +201,26 @@ def test_a_wrong_dimension_is_named(change, said):
     plain = {"hidden": 64, "layers": 2, "heads": 4, "ffn": 128, "vocab": 100, "tied": True, "gated": True}
     with pytest.raises(ValueError, match=said):
         architecture_from_dims(**plain | change)
+
+
+@pytest.mark.parametrize("name", ["llama-3.1-8b", "mixtral-8x7b", "gpt2"])
+def test_a_strangers_number_of_layers_takes_no_time(name):
+    key = "n_layer" if name == "gpt2" else "num_hidden_layers"
+    with pytest.raises(ValueError, match=f"{key}: 1000000000000 must be a whole number of at most"):
+        architecture_from_config(preset(name) | {key: 10**12})
+
+
+ODD = st.sampled_from([None, 0, 1, -1, 2.5, "x", True, False, [], {}, [1, 2], 7, 10**6])
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.sampled_from(all_presets()), st.data())
+def test_any_config_is_counted_or_refused(name, data):
+    config = preset(name)
+    changes = data.draw(st.dictionaries(st.sampled_from(sorted(config)), ODD, max_size=3))
+    try:
+        found = architecture_from_config(config | changes)
+    except ValueError:
+        return
+    assert found.parameters > 0
+    assert all(np.isfinite(value) for value in model_columns(found).values())
