@@ -37,10 +37,9 @@ def bandwidth(c: Configurations, k: TimeConstants) -> Floats:
     return c.memory_bandwidth * k.memory_efficiency
 
 
-def matmuls(c: Configurations, k: TimeConstants) -> Floats:
-    """The layer's products with its matrices: forward, again, gradients of inputs and of weights."""
+def matmuls(c: Configurations, k: TimeConstants, rate: Floats) -> Floats:
+    """The layer's products with its matrices at that rate: forward, again, gradients of inputs and of weights."""
     t = tokens(c)
-    rate = matmul_rate(c, k)
     eighth = rate * k.fp8_efficiency * c.peak_fp8_flops / c.peak_flops
     rate = np.where((c.fp8 > 0) & (c.peak_fp8_flops > 0), np.maximum(rate, eighth), rate)
     arithmetic = 2.0 * t * c.layer_matmul_parameters / c.tp / rate
@@ -93,11 +92,11 @@ def experts(c: Configurations, k: TimeConstants) -> Floats:
     return np.where(c.experts > 0, again * k.expert_overhead * moved / bandwidth(c, k), 0.0)
 
 
-def head(c: Configurations, k: TimeConstants) -> Floats:
-    """Logits, loss and their gradients; a fused head computes the logits twice."""
+def head(c: Configurations, k: TimeConstants, rate: Floats) -> Floats:
+    """Logits, loss and their gradients, products at that rate; a fused head computes the logits twice."""
     t = tokens(c)
     passes = 2.0 + weight_gradients(c)
-    arithmetic = passes * 2.0 * t * c.embedding_parameters / matmul_rate(c, k)
+    arithmetic = passes * 2.0 * t * c.embedding_parameters / rate
     per_logit = np.array([LOGIT_BYTES[kind] for kind in Loss])[c.loss.astype(np.int64)]
     traffic = k.logit_traffic * per_logit * t * c.vocabulary / bandwidth(c, k)
     return (arithmetic + traffic) / c.tp

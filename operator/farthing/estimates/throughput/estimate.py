@@ -21,9 +21,9 @@ def estimate_time(c: Configurations, constants: TimeConstants | None = None) -> 
     Less sure where no measured run stands behind it: on devices of unknown rate, with offload, under DoRA.
     """
     k = constants or TimeConstants()
-    layers = stage_layers(c)
-    per_micro_batch = {name: layers * seconds for name, seconds in _layer(c, k).items()}
-    per_micro_batch["head"] = compute.head(c, k)
+    layers, rate = stage_layers(c), compute.matmul_rate(c, k)
+    per_micro_batch = {name: layers * seconds for name, seconds in _layer(c, k, rate).items()}
+    per_micro_batch["head"] = compute.head(c, k, rate)
     per_micro_batch["pipeline hops"] = c.vpp * communication.pipeline_hop(c, k)
     waiting = bubble(c, sum(per_micro_batch.values(), start=np.zeros(len(c))))
     terms = {name: c.accumulation * seconds for name, seconds in per_micro_batch.items()}
@@ -38,11 +38,11 @@ def estimate_time(c: Configurations, constants: TimeConstants | None = None) -> 
     return TimeBreakdown(terms, done, c.devices, np.where(measured, k.sigma_measured, k.sigma_unknown))
 
 
-def _layer(c: Configurations, k: TimeConstants) -> Terms:
+def _layer(c: Configurations, k: TimeConstants, rate: Floats) -> Terms:
     """One layer and micro-batch: what the device does, and what its host and links add beyond what they hide behind it."""
     busy = {
-        "matmuls": compute.matmuls(c, k),
-        "attention": attention(c, k),
+        "matmuls": compute.matmuls(c, k, rate),
+        "attention": attention(c, k, rate),
         "elementwise": compute.elementwise(c, k),
         "dequantization": compute.weight_preparation(c, k),
         "experts": compute.experts(c, k) + communication.expert_layer(c, k),

@@ -3,6 +3,7 @@
 A device is recognised by two datasheet figures, the dense 16-bit peak and the memory bandwidth.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,22 +42,37 @@ UNKNOWN_SHARE = float(np.median([device.share for device in DEVICES]))
 """For devices outside the table, whose estimate is the more uncertain."""
 
 
-def _recognised(c: Configurations, device: Sustained) -> npt.NDArray[np.bool_]:
-    near = np.abs(c.peak_flops - device.peak * 1e12) <= TOLERANCE * device.peak * 1e12
-    return np.asarray(near & (np.abs(c.memory_bandwidth - device.bandwidth * 1e12) <= TOLERANCE * device.bandwidth * 1e12))
+def _recognised(peak: float, bandwidth: float) -> Sustained | None:
+    """The table's device with these figures; of two so near each other the later, None without one."""
+    found = None
+    for device in DEVICES:
+        near = abs(peak - device.peak * 1e12) <= TOLERANCE * device.peak * 1e12
+        if near and abs(bandwidth - device.bandwidth * 1e12) <= TOLERANCE * device.bandwidth * 1e12:
+            found = device
+    return found
 
 
 def sustained_share(c: Configurations) -> Floats:
     """Measured share of the peak; `UNKNOWN_SHARE` for a device that is not in the table."""
-    share = np.full(len(c), UNKNOWN_SHARE)
-    for device in DEVICES:
-        share[_recognised(c, device)] = device.share
-    return share
+    return _by_device(c, lambda found: UNKNOWN_SHARE if found is None else found.share)
 
 
 def is_known(c: Configurations) -> Floats:
     """1 where the device is in the table, else 0: the others get a wider uncertainty."""
-    known = np.zeros(len(c))
-    for device in DEVICES:
-        known[_recognised(c, device)] = 1.0
-    return known
+    return _by_device(c, lambda found: float(found is not None))
+
+
+def _by_device(c: Configurations, value: Callable[[Sustained | None], float]) -> Floats:
+    """The value of each configuration's device, looked up once for all that have one: few differ."""
+    found, left = np.empty(len(c)), np.ones(len(c), dtype=np.bool_)
+    while left.any():
+        at = int(np.argmax(left))
+        peak, bandwidth = c.peak_flops[at], c.memory_bandwidth[at]
+        alike = _same(c.peak_flops, peak) & _same(c.memory_bandwidth, bandwidth)
+        found[alike], left = value(_recognised(peak, bandwidth)), left & ~alike
+    return found
+
+
+def _same(column: Floats, number: float) -> npt.NDArray[np.bool_]:
+    """Where the column has that number; NaN is unknown, and the same as unknown."""
+    return np.asarray(np.isnan(column) if np.isnan(number) else column == number, dtype=np.bool_)

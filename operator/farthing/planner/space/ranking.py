@@ -27,12 +27,37 @@ def known(cost: Floats) -> Floats:
     return np.where(np.isnan(cost), np.inf, cost)
 
 
+def best_of_runs(starts: Ints, tokens: Floats, seconds: Floats, cost: Floats) -> Ints:
+    """Of each run of neighbours the position of the best, by `order`. `starts`: where each run begins, ascending from 0."""
+    if not len(starts):
+        return starts
+    run = np.repeat(np.arange(len(starts)), np.diff(np.r_[starts, len(tokens)]))
+    alive = np.ones(len(tokens), dtype=bool)
+    for key in (-tokens, seconds, known(cost)):
+        least = np.minimum.reduceat(np.where(alive, key, np.inf), starts)
+        alive &= key == least[run]
+    positions = np.flatnonzero(alive)
+    return positions[np.r_[True, run[positions][1:] != run[positions][:-1]]]
+
+
+def unbeaten(tokens: Floats, seconds: Floats, cost: Floats) -> Ints:
+    """Ascending positions of those that the best by each of the three do not beat, unrounded: few, and all of the front."""
+    alive, keys = np.ones(len(tokens), dtype=bool), (-tokens, seconds, known(cost))
+    for first, second, third in ((0, 1, 2), (1, 0, 2), (2, 0, 1)) if len(tokens) else ():
+        (pivot,) = best_of_runs(np.zeros(1, dtype=np.int64), -keys[first], keys[second], keys[third])
+        no_better = np.logical_and.reduce([key >= key[pivot] for key in keys])
+        alive &= ~(no_better & np.logical_or.reduce([key > key[pivot] for key in keys]))
+    return np.flatnonzero(alive)
+
+
 def front(tokens: Floats, seconds: Floats, cost: Floats) -> Ints:
     """Ascending positions of those that no other beats: at least as good in all three and better in one, to DIGITS digits.
 
     Of equal ones the first stays; where the arrays are in the order of `order`, none of the front is beaten at full precision
     either.
     """
+    if not len(tokens):
+        return np.zeros(0, dtype=np.int64)
     keys = np.stack((-rounded(tokens), rounded(seconds), rounded(known(cost))))
     first = np.lexsort((np.arange(keys.shape[1]), *keys[::-1]))
     keys = keys[:, first]

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from farthing.errors import InvalidSpec
-from farthing.estimates.configuration import Floats
 from farthing.planner.space import ranking
 from farthing.planner.space.answer import Choice, Space
 from farthing.planner.space.candidates import Field, fields_of, joined
@@ -37,19 +37,18 @@ MIXTURE_NOTE = (
 
 @dataclass(frozen=True, slots=True)
 class Ranked:
-    """Timed members of all pools, best first; those that reach no step are left out."""
+    """The timed members of all pools that can be chosen, best first: of each family the best, and the front of all."""
 
     field: Ints
     """Position of the pool."""
     member: Ints
     """Position among the pool's timed members."""
-    tokens: Floats
-    seconds: Floats
-    cost: Floats
-    family: Ints
-    """The same for members that differ in the micro-batch alone."""
     place: Ints
     """Position in the purchase."""
+    leads: npt.NDArray[np.bool_]
+    """Whether it is the best of its family: of members that differ in the micro-batch alone."""
+    front: Ints
+    """Positions here of those that nothing beats."""
 
 
 def explore(question: SpaceQuestion, top: int = 50) -> Space:
@@ -74,11 +73,11 @@ def explore(question: SpaceQuestion, top: int = 50) -> Space:
         np.concatenate([field.timing.step_flops for field in fields]),
     )
     ranked = _ranked(question, fields, bought)
-    chosen, front = _chosen(ranked, top)
+    chosen = _chosen(ranked, top)
     choices = _choices(question, fields, bought, ranked, chosen)
     return Space(
         choices=choices,
-        front=tuple(np.searchsorted(chosen, front).tolist()),
+        front=tuple(np.searchsorted(chosen, ranked.front).tolist()),
         rejections=rejections(question, fields, bought, knobs),
         looked_at=sum(int(field.members.sum()) for field in fields),
         notes=(*notes, *_law_notes(question, choices)),
@@ -95,15 +94,25 @@ def _law_notes(question: SpaceQuestion, choices: tuple[Choice, ...]) -> tuple[st
 
 
 def _ranked(question: SpaceQuestion, fields: tuple[Field, ...], bought: Purchase) -> Ranked:
+    """Members that reach no step are left out."""
     counts = [len(field.rows) for field in fields]
     field = np.repeat(np.arange(len(fields)), counts)
     member = np.concatenate([np.arange(count) for count in counts])
     tokens = bought.steps * float(question.global_batch * question.sequence_length)
-    family = np.concatenate([_families(each) for each in fields])
-    order = ranking.order(tokens, bought.seconds, bought.cost)
-    order = order[tokens[order] > 0]
-    paid = (tokens[order], bought.seconds[order], bought.cost[order])
-    return Ranked(field[order], member[order], *paid, family[order], order)
+    runs = np.flatnonzero(_begins(np.concatenate([_families(each) for each in fields]), field))
+    best = ranking.best_of_runs(runs, tokens, bought.seconds, bought.cost)
+    wanted = np.zeros(len(tokens), dtype=bool)
+    wanted[best] = wanted[ranking.unbeaten(tokens, bought.seconds, bought.cost)] = True
+    kept = np.flatnonzero(wanted & (tokens > 0))
+    kept = kept[ranking.order(tokens[kept], bought.seconds[kept], bought.cost[kept])]
+    front = ranking.front(tokens[kept], bought.seconds[kept], bought.cost[kept])
+    return Ranked(field[kept], member[kept], kept, np.isin(kept, best), front)
+
+
+def _begins(family: Ints, field: Ints) -> npt.NDArray[np.bool_]:
+    """Where another family than before stands; those of one pool stand side by side."""
+    changes = (family[1:] != family[:-1]) | (field[1:] != field[:-1])
+    return np.concatenate(([True], changes))[: len(family)]
 
 
 def _families(field: Field) -> Ints:
@@ -119,14 +128,10 @@ def _families(field: Field) -> Ints:
     return np.asarray(number[field.rows] * len(field.grid.styles) + field.styles, dtype=np.int64)
 
 
-def _chosen(ranked: Ranked, top: int) -> tuple[Ints, Ints]:
-    """Positions in the ranking of the best `top` families, the best of each pool and the front; and of the front alone."""
-    if not len(ranked.place):
-        return ranked.place, ranked.place
-    _, families = np.unique(ranked.field * (ranked.family.max() + 1) + ranked.family, return_index=True)
+def _chosen(ranked: Ranked, top: int) -> Ints:
+    """Positions in the ranking of the best `top` families, the best of each pool and the front."""
     _, pools = np.unique(ranked.field, return_index=True)
-    front = ranking.front(ranked.tokens, ranked.seconds, ranked.cost)
-    return np.unique(np.concatenate((np.sort(families)[:top], pools, front))), front
+    return np.unique(np.concatenate((np.flatnonzero(ranked.leads)[:top], pools, ranked.front)))
 
 
 def _choices(

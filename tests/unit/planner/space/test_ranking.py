@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from farthing.planner.space.ranking import front, order, rounded
+from farthing.planner.space.ranking import best_of_runs, front, order, rounded, unbeaten
 
 numbers = st.sampled_from([0.5, 1.0, 1.0004, 2.0, 3.0, 9.999, 10.0, 1000.0])
 triples = st.lists(st.tuples(numbers, numbers, numbers | st.just(np.nan)), min_size=1, max_size=40)
@@ -64,3 +64,30 @@ def test_rounding_at_the_ends():
     assert rounded(np.array([999.9, 1000.0]))[0] == rounded(np.array([999.9, 1000.0]))[1]
     zero, one, most = rounded(np.array([0.0, 1.0, np.inf]))
     assert zero < one < most
+
+
+@given(triples, st.lists(st.integers(0, 39), max_size=6))
+def test_the_best_of_a_run_is_the_first_of_its_own_order(found, cuts):
+    starts = np.array(sorted({0, *(cut for cut in cuts if cut < len(found))}))
+    arrays = columns(found)
+    expected = [
+        first + int(order(*(array[first:last] for array in arrays))[0])
+        for first, last in zip(starts, [*starts[1:], len(found)], strict=True)
+    ]
+    assert best_of_runs(starts, *arrays).tolist() == expected
+
+
+@given(triples)
+def test_what_a_pivot_beats_is_not_on_the_front(found):
+    arrays = columns(found)
+    near = unbeaten(*arrays)
+    ranked = order(*arrays)
+    whole = ranked[front(*(array[ranked] for array in arrays))]
+    few = near[order(*(array[near] for array in arrays))]
+    assert few[front(*(array[few] for array in arrays))].tolist() == whole.tolist()
+
+
+def test_of_nothing_there_is_no_best():
+    nothing = np.zeros(0)
+    assert unbeaten(nothing, nothing, nothing).tolist() == front(nothing, nothing, nothing).tolist() == []
+    assert best_of_runs(np.zeros(0, dtype=np.int64), nothing, nothing, nothing).tolist() == []
