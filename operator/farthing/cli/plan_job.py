@@ -10,7 +10,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from farthing.api import BudgetedTrainingJob, GPUNodePool
-from farthing.api.amounts import Axis
+from farthing.api.amounts import METERED_AXES, Axis
 from farthing.cli.cluster import Cluster
 from farthing.cli.manifests import jobs_in, pools_in, read_manifests
 from farthing.cli.output import plain_table
@@ -48,6 +48,7 @@ def job_and_pools(
 
 def plans_for(job: BudgetedTrainingJob, pools: list[GPUNodePool], now: datetime) -> PlanSet:
     """What the planner answers for what is left of the job's budget at `now`. Raises UserError."""
+    _check_metered(job)
     deadline = job.spec.budget.deadline
     seconds = (parse_time(deadline) - now).total_seconds() if deadline else None
     done = int(Decimal(job.status.progress.tokens)) if job.status.progress else 0
@@ -67,6 +68,14 @@ def remaining(job: BudgetedTrainingJob) -> dict[Axis, Decimal]:
     spent = job.status.spent.as_decimals() if job.status.spent else {}
     limits = job.spec.budget.limits.as_decimals()
     return {axis: max(limit - spent.get(axis, Decimal(0)), Decimal(0)) for axis, limit in limits.items()}
+
+
+def _check_metered(job: BudgetedTrainingJob) -> None:
+    """Raises InvalidSpec for a limit that stalls the job, since nobody could keep it."""
+    for axis, limit in job.spec.budget.limits.as_decimals().items():
+        if axis not in METERED_AXES:
+            remedy = f"nothing can meter {axis} yet, so that the job would stall: use cost or acceleratorHours"
+            raise InvalidSpec(f"spec.budget.limits.{axis}", f"{limit:f}", remedy, reason="UnmeteredAxis")
 
 
 def page(plans: PlanSet, top: int, *, why: bool) -> RenderableType:

@@ -7,7 +7,7 @@ never trained in; checkpoints and expected rework take their share (Young/Daly).
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from math import floor, isinf
+from math import floor, inf, isinf
 
 from farthing.api.amounts import Axis
 from farthing.planner.spot import daly_interval, young_waste
@@ -77,6 +77,8 @@ def purchase(meter: Meter, remaining: Mapping[Axis, Decimal], seconds_left: floa
         raise ValueError("remaining: at least one limited axis or a deadline is needed, else the run has no end")
     binding = min(bought, key=lambda axis: bought[axis])
     exact = max(0.0, bought[binding])
+    if isinf(exact):
+        raise ValueError("remaining: only money is limited, and a pool that costs nothing never uses it up")
     steps = floor(exact / meter.tokens_per_step)
     tokens = steps * meter.tokens_per_step
     seconds = meter.startup_seconds + steps * meter.seconds_per_step + meter.checkpoint_seconds
@@ -100,12 +102,16 @@ def tokens_by_limit(meter: Meter, remaining: Mapping[Axis, Decimal], seconds_lef
 
 
 def seconds_by_limit(meter: Meter, remaining: Mapping[Axis, Decimal], seconds_left: float | None) -> dict[str, float]:
-    """Seconds that each limited time axis lets the gang be held. Raises ValueError as `tokens_by_limit` does."""
+    """Seconds that each limited time axis lets the gang be held; a gang that costs nothing is never ended by money.
+
+    Raises ValueError as `tokens_by_limit` does.
+    """
     seconds = {}
     if Axis.COST in remaining:
-        if not meter.price_per_hour:
+        if meter.price_per_hour is None:
             raise ValueError("cost is limited, and the pool has no price")
-        seconds[Axis.COST.value] = float(remaining[Axis.COST]) / meter.price_per_hour * SECONDS_PER_HOUR
+        money = float(remaining[Axis.COST])
+        seconds[Axis.COST.value] = money / meter.price_per_hour * SECONDS_PER_HOUR if meter.price_per_hour else inf
     if Axis.ACCELERATOR_HOURS in remaining:
         hours = float(remaining[Axis.ACCELERATOR_HOURS]) / meter.accelerators
         seconds[Axis.ACCELERATOR_HOURS.value] = hours * SECONDS_PER_HOUR

@@ -15,9 +15,15 @@ NOTHING_MEASURED: Mapping[str, float] = MappingProxyType({})
 
 
 def pool_offers(
-    spec: BudgetedTrainingJobSpec, pools: Sequence[GPUNodePool], costs: bool, startup_seconds: Mapping[str, float]
+    spec: BudgetedTrainingJobSpec,
+    pools: Sequence[GPUNodePool],
+    costs: bool,
+    startup_seconds: Mapping[str, float],
+    *,
+    only_money: bool = False,
 ) -> tuple[PoolOffer, ...]:
-    """The pools that this job may use, by name. `costs`: money is limited, so every pool needs a price in its currency.
+    """The pools that this job may use, by name. `costs`: money is limited, so every pool needs a price in its currency;
+    `only_money`: and nothing else is, so every pool must cost something.
 
     Raises InvalidSpec (reason NoPool) when none is selected, else the first pool's own fault when all are faulty.
     """
@@ -27,7 +33,15 @@ def pool_offers(
         remedy = f"no pool has these labels and suits spot: {spec.compute.spot}; label one, or widen the selector"
         raise InvalidSpec("spec.compute.poolSelector.matchLabels", dict(labels), remedy, reason="NoPool")
     currency = spec.budget.currency
-    offers, faults = _split(selected, lambda pool: pool_offer(pool, currency, costs=costs, startup_seconds=startup_seconds))
+
+    def offer(pool: GPUNodePool) -> PoolOffer:
+        found = pool_offer(pool, currency, costs=costs, startup_seconds=startup_seconds)
+        if only_money and not found.price_per_accelerator_hour:
+            remedy = f"a budget of money alone never ends on pool {found.name}, which costs nothing: limit another axis too"
+            raise InvalidSpec("spec.price.perAcceleratorHour", found.price_per_accelerator_hour, remedy)
+        return found
+
+    offers, faults = _split(selected, offer)
     if not offers:
         raise faults[0]
     return tuple(offers)

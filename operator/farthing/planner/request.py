@@ -42,7 +42,8 @@ def plan_request(
     own are left out, and the first fault is raised where no pool is left.
     """
     shape = shape_from_config_field(model_config(spec.model, pretrained_config), spec.model)
-    offers = pool_offers(spec, pools, Axis.COST in remaining, startup_seconds)
+    only_money = set(remaining) == {Axis.COST} and seconds_left is None
+    offers = pool_offers(spec, pools, Axis.COST in remaining, startup_seconds, only_money=only_money)
     accelerators = spec.compute.accelerators
     adapter = _adapter(spec.model, shape, offers, accelerators.max)
     return PlanRequest(

@@ -89,6 +89,15 @@ def test_only_what_is_left_of_the_budget_is_planned_with():
     assert remaining(overspent) == {Axis.COST: Decimal(0)}
 
 
+@pytest.mark.parametrize("limits", [{"energy": "5"}, {"energy": "5", "cost": "5"}])
+def test_a_limit_that_would_stall_the_job_is_refused_here_too(tmp_path, limits):
+    failure = run("-f", edited(tmp_path, lambda spec: spec["budget"].update(limits=limits)), "--pools", POOLS).exception
+
+    assert isinstance(failure, InvalidSpec)
+    assert failure.field == "spec.budget.limits.energy"
+    assert "use cost" in str(failure)
+
+
 def test_a_deadline_counts_from_now(tmp_path):
     file = edited(tmp_path, lambda spec: spec["budget"].update(deadline="2030-01-01T00:02:00Z", limits={"cost": "5"}))
     job = BudgetedTrainingJob.model_validate(yaml.safe_load(file.read_text()))

@@ -1,6 +1,7 @@
 """What cannot be obeyed stalls with a reason, and recovers by itself when it is mended."""
 
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -50,6 +51,12 @@ CASES: dict[str, tuple[dict[str, Any], Change, str, Change]] = {
         {},
         lambda cluster: cluster.pools.update(slots=a_pool(price=None, acceleratorsPerNode=2)),
         Reason.MISSING_PRICE,
+        price,
+    ),
+    "a pool that costs nothing, and money the only limit": (
+        {},
+        lambda cluster: cluster.pools.update(slots=a_pool(price="0", acceleratorsPerNode=2)),
+        Reason.INVALID_SPEC,
         price,
     ),
     "an unknown accelerator": (
@@ -162,3 +169,14 @@ async def test_an_exhausted_budget_fails_the_job_and_a_raised_one_lets_it_go_on(
     life.cluster.change_spec("default/tiny", budget={"limits": {"cost": "0.10"}, "currency": "USD"})
     assert await life.run(600, until=lambda: life.state() == "Complete")
     assert not is_true(life.job().status.conditions, ConditionType.FAILED)
+
+
+async def test_a_pool_that_costs_nothing_runs_a_job_that_something_else_ends() -> None:
+    life = Life(a_cluster())
+    life.cluster.pools["slots"] = a_pool(price="0", acceleratorsPerNode=2)
+    life.cluster.create_job(a_job(budget={"limits": {"cost": "0.06", "tokens": "150000"}, "currency": "USD"}))
+    assert await life.run(900, until=lambda: life.state() == "Complete")
+    spent = life.job().status.spent
+    assert spent is not None
+    assert Decimal(spent.cost or "0") == 0
+    assert 0 < int(spent.tokens or "0") <= 150_000
