@@ -14,6 +14,7 @@ from tests.support.schemas import instances
 
 from farthing.api.crd import crds
 from farthing.api.schema import JsonSchema
+from farthing.catalog import preset
 
 ACCOUNTS = ("account-0", "account-1", "account-2", "nobody")
 """What a job's accountRef may name; nobody has the last one."""
@@ -165,12 +166,23 @@ _FIXES: dict[str, Callable[[Manifest, dict[str, Any]], Manifest]] = {
     "TrainingBudget": _account,
     "SpendRecord": _record,
 }
+ODD = ({"vocab_size": 2}, {"num_hidden_layers": 10**9}, {"hidden_size": 1})
+MODELS: Sequence[dict[str, Any]] = [{"preset": "llama-1m"}, *({"config": {**preset("llama-1m"), **each}} for each in ODD)]
+PRICES = [{"perAcceleratorHour": each, "currency": "USD", "source": "example"} for each in ("0", "999999999999")]
 _KNOWN: dict[str, st.SearchStrategy[dict[str, Any]]] = {
     "BudgetedTrainingJob": st.fixed_dictionaries(
-        {}, optional={"spec.budget.accountRef": st.sampled_from([{"name": each} for each in ACCOUNTS])}
+        {},
+        optional={
+            "spec.budget.accountRef": st.sampled_from([{"name": each} for each in ACCOUNTS]),
+            "spec.model": st.sampled_from(MODELS),
+        },
     ),
     "GPUNodePool": st.fixed_dictionaries(
-        {}, optional={"spec.accelerator": st.sampled_from(["cpu-slot", "H100-SXM", "abacus"])}
+        {},
+        optional={
+            "spec.accelerator": st.sampled_from(["cpu-slot", "H100-80GB-SXM", "T4", "abacus"]),
+            "spec.price": st.sampled_from(PRICES),
+        },
     ),
     "TrainingBudget": st.just({}),
     "SpendRecord": st.just({}),

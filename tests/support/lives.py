@@ -5,9 +5,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from farthing.api import BudgetedTrainingJob, GPUNodePool, SpendRecord, TrainingBudget
+from farthing.api.conditions import Reason
 from farthing.clock import FakeClock
 from farthing.engine.cycle import CycleReport, cycle
-from farthing.engine.planning import CachedPlanner
+from farthing.engine.planning import CachedPlanner, Planner
 from farthing.planner import plan
 from farthing.scheduler.policy import policy
 from farthing.settings import Settings
@@ -18,6 +19,7 @@ START = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
 PERIOD = 5.0
 SETTINGS = Settings()
 PLANNER = CachedPlanner(plan)
+FAULT = Reason.INTERNAL_ERROR
 
 JOB: dict[str, Any] = {
     "apiVersion": "farthing.dev/v1alpha1",
@@ -85,10 +87,18 @@ class Life:
         self.native_gangs = native_gangs
         self.settings = settings
         self.world = InMemoryWorld(cluster, native_gangs=native_gangs)
+        self.planner: Planner = PLANNER
+        self.faulty = False
 
     async def cycle(self) -> CycleReport:
-        """One pass."""
-        return await cycle(self.world, policy(), PLANNER, self.settings, self.cluster.clock)
+        """One pass. Fails where a fault of the operator's own was told of a job, unless `faulty`."""
+        report = await cycle(self.world, policy(), self.planner, self.settings, self.cluster.clock)
+        if not self.faulty:
+            told = [
+                each.message for job in self.cluster.jobs.values() for each in job.status.conditions if each.reason == FAULT
+            ]
+            assert not told, told
+        return report
 
     async def settle_down(self, most: int = 20) -> int:
         """Cycles at one moment until one does nothing; how many did something. Fails where they never end."""

@@ -34,6 +34,7 @@ class Reason(StrEnum):
     NO_PLAN = "NoPlan"
     NEVER_FITS = "NeverFits"
     INVALID_SPEC = "InvalidSpec"
+    INTERNAL_ERROR = "InternalError"
     UNKNOWN_ACCELERATOR = "UnknownAccelerator"
     UNKNOWN_PRESET = "UnknownPreset"
     MISSING_PRICE = "MissingPrice"

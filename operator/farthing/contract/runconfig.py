@@ -54,10 +54,14 @@ class DataSource(Message):
     text_field: str = "text"
 
 
+LEAST_VOCABULARY: int = 257
+"""Entries of a byte-level BPE: every byte, and one merge."""
+
+
 class TokenizerConfig(Message):
     """Exactly one of `vocabulary_size` (train a byte-level BPE in the prepare stage) and `uri` (a tokenizer folder)."""
 
-    vocabulary_size: int | None = Field(default=None, ge=257)
+    vocabulary_size: int | None = Field(default=None, ge=LEAST_VOCABULARY)
     uri: str | None = None
 
 

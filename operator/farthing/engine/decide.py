@@ -8,7 +8,7 @@ from farthing.api.conditions import Reason
 from farthing.domain.decision import Action, Because, DeleteJob, Hold, ReleaseHold
 from farthing.domain.scheduling import Policy, Preempt, Start, Verdict, Wait
 from farthing.domain.snapshot import Attempt, PoolView, Snapshot
-from farthing.engine import situations, steps
+from farthing.engine import faults, situations, steps
 from farthing.engine.deadlines import cut, job_deadline, lowers
 from farthing.engine.lifecycle import Observation, State, Step, next_step
 from farthing.engine.planning import Case
@@ -106,7 +106,13 @@ def _decide_job(case: Case, verdicts: Verdicts, snapshot: Snapshot, settings: Se
     seen = sorted(set(_observations(case, verdicts, snapshot, settings)), key=ORDER.__getitem__)
     step, observation = next_step(case.state, seen)
     waiting = _waiting(case, verdicts) if case.view.open_attempt is None else None
-    actions = _actions(step, observation, case, verdicts, snapshot, settings, waiting)
+    try:
+        actions = _actions(step, observation, case, verdicts, snapshot, settings, waiting)
+    except Exception as error:
+        if step is not Step.OPEN:
+            raise
+        step, waiting = Step.WAIT, faults.told(error)
+        actions = (Hold(case.view.key, waiting),)
     return Decision(case, case.view.open_attempt, case.state, step, observation, actions, waiting)
 
 

@@ -10,6 +10,7 @@ from farthing.domain.decision import Because, Lease
 from farthing.domain.plan import Allocation, Plan, PlanSet
 from farthing.domain.planning import Measurement, PlanRequest
 from farthing.domain.snapshot import JobView, Snapshot
+from farthing.engine import faults
 from farthing.engine.leases import lease_for
 from farthing.engine.lifecycle import State
 from farthing.engine.measure import measurements
@@ -96,12 +97,22 @@ def _case(view: JobView, snapshot: Snapshot, planner: Planner, settings: Setting
     intent, ending = Intent(), ending_of(view, books, None)
     state = state_of(view, ending, None)
     if state in (State.NEW, State.QUEUED):
-        intent = intend(view, books, snapshot, planner, settings, known)
+        intent = _intent(view, books, snapshot, planner, settings, known)
         ending = ending_of(view, books, intent.exhausted)
         state = state_of(view, ending, intent.problem or intent.exhausted)
     elif _being_prepared(view, state):
         intent = Intent(plans=_plans_after(view, snapshot, planner, known))
     return Case(view, books, intent, ending, state)
+
+
+def _intent(
+    view: JobView, books: Standing, snapshot: Snapshot, planner: Planner, settings: Settings, known: Sequence[Measurement]
+) -> Intent:
+    """`intend`, whose own faults are this job's trouble alone."""
+    try:
+        return intend(view, books, snapshot, planner, settings, known)
+    except Exception as error:  # noqa: BLE001 - told of the job; nothing was done yet that could be half done
+        return Intent(problem=faults.told(error))
 
 
 def _being_prepared(view: JobView, state: State) -> bool:
@@ -117,8 +128,8 @@ def _plans_after(view: JobView, snapshot: Snapshot, planner: Planner, known: Seq
         return None
     try:
         return planner(_request(settled, standing(settled, snapshot.now), snapshot, known))
-    except UserError:
-        return None  # said of the job itself as soon as its attempt is over and it asks for a plan
+    except Exception:  # noqa: BLE001 - said of the job itself as soon as its attempt is over and it asks for a plan
+        return None
 
 
 def intend(
@@ -195,7 +206,7 @@ def _with_leases(
     """The plans that a lease can be granted for; none: whose budget it is that stands in the way."""
     candidates: list[Candidate] = []
     refusals: list[InsufficientBudget] = []
-    faults: list[UserError] = []
+    wrong: list[UserError] = []
     for plan in wanted:
         pool = pool_of(snapshot, plan.allocation.pool)
         if pool is None:
@@ -205,9 +216,9 @@ def _with_leases(
         except InsufficientBudget as error:
             refusals.append(error)
         except UserError as error:
-            faults.append(error)
-    if not candidates and faults:
-        return Intent(plans=plans, problem=Because(faults[0].reason, str(faults[0])))
+            wrong.append(error)
+    if not candidates and wrong:
+        return Intent(plans=plans, problem=Because(wrong[0].reason, str(wrong[0])))
     if candidates or not refusals:
         return Intent(tuple(candidates), plans)
     return _refused_lease(view, books, snapshot, settings, plans, wanted, str(refusals[0]))

@@ -10,7 +10,7 @@ from farthing.api.base import LabelSelector
 from farthing.api.conditions import ConditionType as Type
 from farthing.api.conditions import Reason, find
 from farthing.contract.names import attempt_name
-from farthing.contract.runconfig import Stage
+from farthing.contract.runconfig import LEAST_VOCABULARY, Stage
 from farthing.domain.decision import Because
 from farthing.domain.outcome import Outcome
 from farthing.domain.snapshot import Attempt, JobView, Snapshot
@@ -102,7 +102,8 @@ def problem_of(view: JobView, snapshot: Snapshot) -> Because | None:
     if view.problems:
         reason, message = view.problems[0]
         return Because(reason, message)
-    return _unmetered(view, snapshot) or _selection(view) or _template(view) or _bad_config(view) or _pools(view, snapshot)
+    written = _unmetered(view, snapshot) or _selection(view) or _template(view) or _vocabulary(view)
+    return written or _bad_config(view) or _pools(view, snapshot)
 
 
 def usable_pools(view: JobView, snapshot: Snapshot) -> tuple[GPUNodePool, ...]:
@@ -155,6 +156,16 @@ def _template(view: JobView) -> Because | None:
             message = f"template.volumeMounts: {mount.mount_path} is Farthing's own; mount {mount.name} elsewhere"
             return Because(Reason.INVALID_SPEC, message)
     return None
+
+
+def _vocabulary(view: JobView) -> Because | None:
+    """A tokenizer that is trained for the model has at least the 256 bytes and one entry more."""
+    spec = view.job.spec
+    size = (spec.model.config or {}).get("vocab_size")
+    if spec.data.tokenizer is not None or not isinstance(size, int) or size >= LEAST_VOCABULARY:
+        return None
+    remedy = f"a byte-level BPE has at least {LEAST_VOCABULARY} entries; enlarge it, or name a tokenizer in data.tokenizer.uri"
+    return Because(Reason.INVALID_SPEC, f"model.config.vocab_size: {size} is too small: {remedy}")
 
 
 def _bad_config(view: JobView) -> Because | None:

@@ -8,6 +8,7 @@ import pytest
 from tests.support.lives import Life, a_cluster, a_job, a_pool, an_account
 
 from farthing.api.conditions import ConditionType, Reason, find, is_true
+from farthing.catalog import preset
 from farthing.simulator.cluster import Cluster
 
 Change = Callable[[Cluster], object]
@@ -39,6 +40,12 @@ CASES: dict[str, tuple[dict[str, Any], Change, str, Change]] = {
         {"model": {"preset": "llama-9000"}},
         lambda cluster: None,
         Reason.UNKNOWN_PRESET,
+        lambda cluster: cluster.change_spec("default/tiny", model={"preset": "llama-1m"}),
+    ),
+    "a vocabulary that no tokenizer can have": (
+        {"model": {"config": {**preset("llama-1m"), "vocab_size": 2}}, "data": {"train": {"uri": "file:///data/*.py"}}},
+        lambda cluster: None,
+        Reason.INVALID_SPEC,
         lambda cluster: cluster.change_spec("default/tiny", model={"preset": "llama-1m"}),
     ),
     "QLoRA": (
