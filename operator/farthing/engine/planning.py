@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from itertools import zip_longest
 
 from farthing.api import GPUNodePool
 from farthing.api.conditions import Reason
@@ -29,7 +30,7 @@ PREPARE_SHM = 64 * MIB
 BUDGET = "budget:"
 """Prefix of the planner's constraints that more budget would lift: once it has trained, a job that meets one has used it up."""
 MAX_CANDIDATES = 32
-"""Plans of one job that a policy is shown, best first."""
+"""Plans of one job that a policy is shown."""
 _ATTEMPT_STATES = frozenset({State.OPENED, State.STARTING, State.RUNNING, State.STOPPING, State.ENDING})
 
 
@@ -150,8 +151,22 @@ def intend(
         return Intent(plans=plans, exhausted=Because(Reason.BUDGET_EXHAUSTED, _why_no_plan(plans)))
     if not plans.plans:
         return _without_plan(view, books, snapshot, settings, Because(Reason.NO_PLAN, _why_no_plan(plans)))
-    stage_plans = plans.plans if books.stage == "Train" else (prepare_plan(plans, settings, with_nodes(snapshot)),)
-    return _with_leases(view, books, snapshot, settings, plans, stage_plans[:MAX_CANDIDATES])
+    stage_plans = plans.plans if books.stage == "Train" else prepare_plans(plans, settings, with_nodes(snapshot))
+    return _with_leases(view, books, snapshot, settings, plans, shown(stage_plans))
+
+
+def shown(plans: Sequence[Plan]) -> tuple[Plan, ...]:
+    """The plans that a policy is shown, in their order: of every pool and gang the best, pools in turn, then what is best.
+
+    The best plans alone may all be of one pool, behind which a job would wait while others stand idle.
+    """
+    leads: dict[str, dict[int, int]] = {}
+    for index, plan in enumerate(plans):
+        leads.setdefault(plan.allocation.pool, {}).setdefault(plan.allocation.accelerators, index)
+    turns = zip_longest(*(each.values() for each in leads.values()))
+    wanted = [index for turn in turns for index in turn if index is not None]
+    chosen = dict.fromkeys([*wanted, *range(len(plans))])
+    return tuple(plans[index] for index in sorted(list(chosen)[:MAX_CANDIDATES]))
 
 
 def _why_no_plan(plans: PlanSet) -> str:
@@ -255,17 +270,26 @@ def with_nodes(snapshot: Snapshot) -> frozenset[str]:
     return frozenset(view.name for view in snapshot.pools if any(node.ready for node in view.nodes))
 
 
-def prepare_plan(plans: PlanSet, settings: Settings, ready: Collection[str]) -> Plan:
-    """One accelerator of the cheapest usable pool: tokenising needs none of the gang, so none of it waits. A pool without a
-    ready node comes last, for nobody promised that it will ever have one."""
-    cheapest = min(plans.plans, key=lambda plan: (plan.allocation.pool not in ready, _price_each(plan), plan.allocation.pool))
+def prepare_plans(plans: PlanSet, settings: Settings, ready: Collection[str]) -> tuple[Plan, ...]:
+    """One accelerator of each usable pool, the cheapest first: tokenising needs none of the gang, so none of it waits, and
+    where the cheapest is full the next one serves. Pools without a ready node come last, for nobody promised them one."""
+    cheapest: dict[str, Plan] = {}
+    for plan in sorted(plans.plans, key=_price_each):
+        cheapest.setdefault(plan.allocation.pool, plan)
+    order = sorted(
+        cheapest.values(), key=lambda plan: (plan.allocation.pool not in ready, _price_each(plan), plan.allocation.pool)
+    )
+    return tuple(_prepare_plan(plan, settings) for plan in order)
+
+
+def _prepare_plan(plan: Plan, settings: Settings) -> Plan:
     return replace(
-        cheapest,
-        strategy=replace(cheapest.strategy, accumulation=cheapest.strategy.accumulation * cheapest.world_size),
-        allocation=Allocation(cheapest.allocation.pool, cheapest.allocation.accelerator, pods=1, accelerators_per_pod=1),
+        plan,
+        strategy=replace(plan.strategy, accumulation=plan.strategy.accumulation * plan.world_size),
+        allocation=Allocation(plan.allocation.pool, plan.allocation.accelerator, pods=1, accelerators_per_pod=1),
         memory_request_bytes=parse_quantity(settings.attempt.prepare_memory),
         shm_bytes=PREPARE_SHM,
-        price_per_hour=None if cheapest.price_per_hour is None else _price_each(cheapest),
+        price_per_hour=None if plan.price_per_hour is None else _price_each(plan),
     )
 
 

@@ -9,7 +9,7 @@ from farthing.domain.snapshot import Attempt, JobView, PoolView, Snapshot
 from farthing.engine.lifecycle import State
 from farthing.engine.measure import startup_seconds
 from farthing.engine.opening import plan_of
-from farthing.engine.planning import MAX_CANDIDATES, Case
+from farthing.engine.planning import Case, shown
 from farthing.scheduler.feasibility import place
 from farthing.scheduler.urgency import urgency
 from farthing.units import parse_time
@@ -71,7 +71,7 @@ def _candidate(case: Case, snapshot: Snapshot) -> Candidate:
 
 def _following(case: Case) -> tuple[Plan, ...]:
     """The plans of the training that follows an open prepare attempt."""
-    return () if case.intent.plans is None else case.intent.plans.plans[:MAX_CANDIDATES]
+    return () if case.intent.plans is None else shown(case.intent.plans.plans)
 
 
 def _value(case: Case, plan: Plan) -> float:
