@@ -1,14 +1,13 @@
 """Phase 2, plan: what could be started for each job that wants to be, with a lease that the books allow."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from itertools import zip_longest
 
 from farthing.api import GPUNodePool
 from farthing.api.conditions import Reason
 from farthing.domain.decision import Because, Lease
-from farthing.domain.plan import Allocation, Plan, PlanSet
+from farthing.domain.plan import Plan, PlanSet
 from farthing.domain.planning import Measurement, PlanRequest
 from farthing.domain.snapshot import JobView, Snapshot
 from farthing.engine import faults
@@ -16,21 +15,18 @@ from farthing.engine.leases import lease_for
 from farthing.engine.lifecycle import State
 from farthing.engine.measure import measurements
 from farthing.engine.opening import plan_of
+from farthing.engine.shortlist import prepare_plans, shown
 from farthing.engine.situations import Ending, state_of
 from farthing.engine.standing import Standing, ending_of, problem_of, refused, standing, usable_pools
 from farthing.errors import InsufficientBudget, UserError
 from farthing.planner.request import plan_request
 from farthing.settings import Settings
-from farthing.units import MIB, format_time, parse_quantity
+from farthing.units import format_time
 
 Planner = Callable[[PlanRequest], PlanSet]
 
-PREPARE_SHM = 64 * MIB
-"""Shared memory of the prepare stage, in bytes: Kubernetes' own size without a memory volume."""
 BUDGET = "budget:"
 """Prefix of the planner's constraints that more budget would lift: once it has trained, a job that meets one has used it up."""
-MAX_CANDIDATES = 32
-"""Plans of one job that a policy is shown."""
 _ATTEMPT_STATES = frozenset({State.OPENED, State.STARTING, State.RUNNING, State.STOPPING, State.ENDING})
 
 
@@ -155,20 +151,6 @@ def intend(
     return _with_leases(view, books, snapshot, settings, plans, shown(stage_plans))
 
 
-def shown(plans: Sequence[Plan]) -> tuple[Plan, ...]:
-    """The plans that a policy is shown, in their order: of every pool and gang the best, pools in turn, then what is best.
-
-    The best plans alone may all be of one pool, behind which a job would wait while others stand idle.
-    """
-    leads: dict[str, dict[int, int]] = {}
-    for index, plan in enumerate(plans):
-        leads.setdefault(plan.allocation.pool, {}).setdefault(plan.allocation.accelerators, index)
-    turns = zip_longest(*(each.values() for each in leads.values()))
-    wanted = [index for turn in turns for index in turn if index is not None]
-    chosen = dict.fromkeys([*wanted, *range(len(plans))])
-    return tuple(plans[index] for index in sorted(list(chosen)[:MAX_CANDIDATES]))
-
-
 def _why_no_plan(plans: PlanSet) -> str:
     """What was tried and what stood in its way; after kills for memory, that nothing is left to step down to."""
     told = [*plans.notes[-1:], *(str(each) for each in plans.rejections[:3])] or ["nothing legal fits"]
@@ -268,30 +250,3 @@ def pool_of(snapshot: Snapshot, name: str) -> GPUNodePool | None:
 def with_nodes(snapshot: Snapshot) -> frozenset[str]:
     """Names of the pools that have a ready node now."""
     return frozenset(view.name for view in snapshot.pools if any(node.ready for node in view.nodes))
-
-
-def prepare_plans(plans: PlanSet, settings: Settings, ready: Collection[str]) -> tuple[Plan, ...]:
-    """One accelerator of each usable pool, the cheapest first: tokenising needs none of the gang, so none of it waits, and
-    where the cheapest is full the next one serves. Pools without a ready node come last, for nobody promised them one."""
-    cheapest: dict[str, Plan] = {}
-    for plan in sorted(plans.plans, key=_price_each):
-        cheapest.setdefault(plan.allocation.pool, plan)
-    order = sorted(
-        cheapest.values(), key=lambda plan: (plan.allocation.pool not in ready, _price_each(plan), plan.allocation.pool)
-    )
-    return tuple(_prepare_plan(plan, settings) for plan in order)
-
-
-def _prepare_plan(plan: Plan, settings: Settings) -> Plan:
-    return replace(
-        plan,
-        strategy=replace(plan.strategy, accumulation=plan.strategy.accumulation * plan.world_size),
-        allocation=Allocation(plan.allocation.pool, plan.allocation.accelerator, pods=1, accelerators_per_pod=1),
-        memory_request_bytes=parse_quantity(settings.attempt.prepare_memory),
-        shm_bytes=PREPARE_SHM,
-        price_per_hour=None if plan.price_per_hour is None else _price_each(plan),
-    )
-
-
-def _price_each(plan: Plan) -> float:
-    return (plan.price_per_hour or 0.0) / plan.allocation.accelerators

@@ -9,7 +9,8 @@ from farthing.domain.snapshot import Attempt, JobView, PoolView, Snapshot
 from farthing.engine.lifecycle import State
 from farthing.engine.measure import startup_seconds
 from farthing.engine.opening import plan_of
-from farthing.engine.planning import Case, shown
+from farthing.engine.planning import Case
+from farthing.engine.shortlist import shown
 from farthing.scheduler.feasibility import place
 from farthing.scheduler.urgency import urgency
 from farthing.units import parse_time

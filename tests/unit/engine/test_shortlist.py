@@ -8,7 +8,7 @@ from tests.support.lives import Life, a_cluster, a_job, a_pool
 from tests.unit.planner.builders import ask_of
 
 from farthing.domain.plan import Allocation
-from farthing.engine.planning import MAX_CANDIDATES, shown
+from farthing.engine.shortlist import MAX_CANDIDATES, shown
 from farthing.planner import plan
 from farthing.simulator.cluster import Node
 
