@@ -41,7 +41,13 @@ async def test_a_fault_in_a_plan_stalls_its_job_and_no_other() -> None:
 
 async def test_a_fault_that_stays_writes_nothing_again() -> None:
     life = two_jobs()
-    life.planner = broken
+
+    def with_addresses(request: PlanRequest) -> PlanSet:
+        if request.global_batch == 6:
+            raise ValueError(f"not for {object()}")
+        return PLANNER(request)
+
+    life.planner = with_addresses
     await life.settle_down()
     before = life.job("odd").to_dict()
     await life.cycle()
