@@ -11,6 +11,7 @@ from tests.support.cluster import kill_everything, new_state
 
 from farthing.errors import LocalClusterError
 from farthing.local import cgroups, images, processes
+from farthing.local.baseline import PROC_SYS, RESERVED_PORTS
 from farthing.local.down import down
 from farthing.local.paths import checkout
 from farthing.local.rate import load_rate
@@ -273,6 +274,12 @@ def test_a_second_cluster_cannot_take_the_machine(cluster):
     with pytest.raises(LocalClusterError, match=f"belongs to the cluster in {cluster.state}"):
         up("Cluster", other)
     down(other)
+
+
+def test_the_kernel_gives_the_clusters_ports_to_nobody_else(cluster):
+    spans = [span.split("-") for span in (PROC_SYS / RESERVED_PORTS).read_text().strip().split(",")]
+    reserved = {port for span in spans for port in range(int(span[0]), int(span[-1]) + 1)}
+    assert reserved >= set(cluster.decisions.ports.values())
 
 
 def test_the_administrators_kubeconfig_is_private(cluster):

@@ -19,7 +19,7 @@ import yaml
 from aiohttp import web
 from tests.support.faultproxy_answers import Answers, Fault, Lists, failure
 from tests.support.faultproxy_streams import StreamCut, Streams, lines
-from tests.support.operating import free_port
+from tests.support.free_port import free_port
 
 from farthing.kube.config import connect
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from tests.support.operating import free_port
+from tests.support.free_port import free_port
 
 ARGUMENTS = ["run", "--standalone", "--all-namespaces", "-m", "farthing.controller"]
 PR_SET_PDEATHSIG = 1

@@ -2,18 +2,18 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import yaml
+from tests.support.free_port import free_port
 from tests.support.manifests import CHART
 
 from farthing.local.cluster import LocalCluster
@@ -90,13 +90,6 @@ def operator(made: LocalCluster, folder: Path, name: str = "operator-a", kubecon
         yield running
     finally:
         running.end()
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def chart_kubeconfig(made: LocalCluster, namespace: str, folder: Path) -> Path:

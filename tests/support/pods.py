@@ -11,7 +11,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
-from tests.support.trainer import FORKING, Run, environment, save_config
+from tests.support.forked import Forked
+from tests.support.trainer import Run, environment, save_config
 
 from farthing.contract.names import ENV_POD_INDEX, ENV_TERMINATION_LOG
 from farthing.contract.progress import LastWord
@@ -43,22 +44,21 @@ def pod(
     word = log_path.with_suffix(".word.json")
     word.write_bytes(b"")
     env = environment(home, save_config(home, config), **{ENV_TERMINATION_LOG: str(word), **extra})
-    process = FORKING.Process(target=_supervise, args=(log_path, env, around, inside))
-    process.start()
-    assert process.pid is not None
-    pid = process.pid
+    process = Forked(_supervise, log_path, env, around, inside)
 
     def ended() -> list[int] | None:
-        return None if process.exitcode is None else [process.exitcode]
+        code = process.exit_code
+        return None if code is None else [code]
+
+    def signalled(number: int) -> None:
+        os.kill(process.pid, number)
 
     try:
-        yield Pod(config, home, log_path, lambda: children_of(pid), ended, lambda number: os.kill(pid, number))
+        yield Pod(config, home, log_path, lambda: children_of(process.pid), ended, signalled)
     finally:
         with suppress(ProcessLookupError):
-            os.killpg(pid, signal.SIGKILL)
-        process.kill()
-        process.join()
-        process.close()
+            os.killpg(process.pid, signal.SIGKILL)
+        process.end()
 
 
 def children_of(pid: int) -> list[int]:

@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tests.support.trainer import FORKING, PATIENCE_SECONDS, free_port
+from tests.support.forked import Forked
+from tests.support.free_port import free_port
+from tests.support.trainer import PATIENCE_SECONDS
 
 from farthing.contract.checkpoint import Manifest
 from farthing_trainer.checkpoint import Checkpoints, Found, Saved, created_now
@@ -109,16 +111,10 @@ class _Writes:
 def together(log: Path, work: Callable[[Gang], None]) -> list[int]:
     """Do something in every process of a gang of two; returns how they left. Their logs go to one file."""
     port = free_port()
-    processes = [FORKING.Process(target=_member, args=(rank, port, log, work)) for rank in range(WORLD)]
+    processes = [Forked(_member, rank, port, log, work) for rank in range(WORLD)]
+    codes = [process.wait(PATIENCE_SECONDS) for process in processes]
     for process in processes:
-        process.start()
-    for process in processes:
-        process.join(PATIENCE_SECONDS)
-    codes = [process.exitcode for process in processes]
-    for process in processes:
-        process.kill()
-        process.join()
-        process.close()
+        process.end()
     assert None not in codes, f"a member of the gang still runs\n{log.read_text()}"
     return [code for code in codes if code is not None]
 

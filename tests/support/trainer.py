@@ -1,11 +1,9 @@
 """Tiny training runs in real processes: a corpus, a run config, and ways to start, ask and stop them."""
 
 import json
-import multiprocessing
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -19,6 +17,8 @@ from typing import Any, TypeVar
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
+from tests.support.forked import Forked
+from tests.support.free_port import free_port
 
 from farthing.contract.checkpoint import MANIFEST_NAME, Manifest
 from farthing.contract.names import ENV_RUN_CONFIG, ENV_TERMINATION_LOG
@@ -100,12 +100,6 @@ def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     for key, value in changes.items():
         out[key] = _merged(out[key], value) if isinstance(value, dict) and isinstance(out.get(key), dict) else value
     return out
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass
@@ -248,10 +242,6 @@ def _spawned(home: Path, config: RunConfig, command: list[str], extra: dict[str,
             process.wait()
 
 
-FORKING = multiprocessing.get_context("forkserver")
-FORKING.set_forkserver_preload(["farthing_trainer.run", "peft"])
-
-
 @contextmanager
 def ranks(
     home: Path,
@@ -273,26 +263,19 @@ def ranks(
     env = environment(home, save_config(home, config), GLOO_SOCKET_IFNAME="lo", MASTER_ADDR="127.0.0.1", WORLD_SIZE=str(world))
     env[ENV_STARTED] = str(Started.now())
     processes = [
-        FORKING.Process(
-            target=_rank,
-            args=(log_path, {**env, "RANK": str(rank), "LOCAL_RANK": str(rank)}, stop_at, hold, out_of_memory_at, inside),
-        )
+        Forked(_rank, log_path, {**env, "RANK": str(rank), "LOCAL_RANK": str(rank)}, stop_at, hold, out_of_memory_at, inside)
         for rank in range(world)
     ]
-    for process in processes:
-        process.start()
 
     def ended() -> list[int] | None:
-        codes = [process.exitcode for process in processes]
+        codes = [process.exit_code for process in processes]
         return None if None in codes else [code for code in codes if code is not None]
 
     try:
-        yield Run(config, home, log_path, lambda: [process.pid or 0 for process in processes], ended)
+        yield Run(config, home, log_path, lambda: [process.pid for process in processes], ended)
     finally:
         for process in processes:
-            process.kill()
-            process.join()
-            process.close()
+            process.end()
 
 
 def _rank(

@@ -4,9 +4,10 @@ import os
 import signal
 
 import pytest
+from tests.support.free_port import free_port
 from tests.support.interrupts import Interrupt, SaveEvery
 from tests.support.pods import outlive, pod, state_of
-from tests.support.trainer import GLOBAL_BATCH, TOKENS_PER_STEP, Home, eventually, free_port, next_attempt
+from tests.support.trainer import GLOBAL_BATCH, TOKENS_PER_STEP, Home, eventually, next_attempt
 from tests.support.trainer_faults import EveryBeat, Impatient, Slow
 
 from farthing.contract.names import ENV_POD_INDEX

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.free_port import free_port
 from tests.support.interrupts import Interrupt, SaveEvery, leaves
 from tests.support.pods import children_of, outlive, pod
 from tests.support.trainer import (
@@ -16,7 +17,6 @@ from tests.support.trainer import (
     TOKENS_PER_STEP,
     Home,
     eventually,
-    free_port,
     from_shell,
     next_attempt,
     supervised,

@@ -4,6 +4,7 @@ A second `up`, or one after a crash, finds the file and saves nothing: by then t
 """
 
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -11,6 +12,9 @@ from farthing.errors import LocalClusterError
 from farthing.local.firewall import chains
 from farthing.local.paths import Paths
 from farthing.local.shell import write_atomically
+
+RESERVED_PORTS = "net/ipv4/ip_local_reserved_ports"
+"""Ports that the kernel gives only to those who ask for them by number."""
 
 SYSCTLS = (
     "kernel/keys/root_maxbytes",
@@ -21,12 +25,13 @@ SYSCTLS = (
     "net/bridge/bridge-nf-call-iptables",
     "net/ipv4/conf/all/route_localnet",
     "net/ipv4/ip_forward",
+    RESERVED_PORTS,
     "net/ipv6/conf/all/forwarding",
     "net/netfilter/nf_conntrack_max",
     "vm/overcommit_memory",
     "vm/panic_on_oom",
 )
-"""What kubelet, kube-proxy and the bridge plugin may set."""
+"""What `reserve_ports`, kubelet, kube-proxy and the bridge plugin may set."""
 
 SHARED_FOLDERS = (
     "/opt/cni/bin",
@@ -81,11 +86,19 @@ def load_baseline(paths: Paths) -> Baseline | None:
     return Baseline(**json.loads(_file(paths).read_text())) if _file(paths).exists() else None
 
 
+def reserve_ports(paths: Paths, ports: Iterable[int]) -> None:
+    """Keep the cluster's ports for its components: one that was killed must find its own free when it starts again."""
+    baseline = load_baseline(paths)
+    before = baseline.sysctls.get(RESERVED_PORTS) if baseline else None
+    if before is not None:  # else nobody could give it back
+        _set_sysctl(RESERVED_PORTS, ",".join([*filter(None, [before]), *map(str, sorted(ports))]))
+
+
 def restore_sysctls(baseline: Baseline) -> None:
     """Give changed sysctls their old values; what already has its value is not written."""
     for name, value in baseline.sysctls.items():
         if _sysctl(name) != value:
-            (PROC_SYS / name).write_text(value)
+            _set_sysctl(name, value)
 
 
 def remove_new_folders(baseline: Baseline) -> None:
@@ -110,6 +123,10 @@ def _observe() -> Baseline:
 def _sysctl(name: str) -> str | None:
     file = PROC_SYS / name
     return file.read_text().strip() if file.exists() else None
+
+
+def _set_sysctl(name: str, value: str) -> None:
+    (PROC_SYS / name).write_text(f"{value}\n")  # an empty value too must be one write
 
 
 def _file(paths: Paths) -> Path:

@@ -5,6 +5,7 @@ import ipaddress
 import random
 import socket
 from collections.abc import Callable, Iterable
+from pathlib import Path
 
 from farthing.errors import LocalClusterError
 
@@ -16,7 +17,10 @@ POD_CIDR = ipaddress.IPv4Network("10.244.0.0/24")
 CLUSTER_DOMAIN = "cluster.local"
 
 PORTS = range(20000, 30000)
-"""Below the ports that the kernel hands out (32768 on) and that NodePorts use (30000 on)."""
+"""Below the ports that NodePorts use (30000 on), and those that the kernel hands out where nobody moved them (32768 on)."""
+
+HANDED_OUT = Path("/proc/sys/net/ipv4/ip_local_port_range")
+"""First and last port that the kernel gives to whoever asks for any."""
 
 
 def host_address() -> str:
@@ -39,14 +43,16 @@ def host_address() -> str:
 
 
 def free_ports(names: Iterable[str], is_free: Callable[[int], bool] | None = None) -> dict[str, int]:
-    """A free port for each name. Random, so that two clusters that start at the same time do not choose the same.
+    """A free port for each name, if possible none that the kernel may hand out to another while its owner is down.
+
+    Random, so that two clusters that start at the same time do not choose the same.
 
     Raises LocalClusterError when the range has too few.
     """
     is_free = is_free or port_is_free
     wanted = list(names)
     chosen: list[int] = []
-    for port in random.sample(PORTS, len(PORTS)):
+    for port in sorted(random.sample(PORTS, len(PORTS)), key=_handed_out().__contains__):
         if len(chosen) == len(wanted):
             break
         if is_free(port):
@@ -54,6 +60,11 @@ def free_ports(names: Iterable[str], is_free: Callable[[int], bool] | None = Non
     if len(chosen) < len(wanted):
         raise LocalClusterError(f"only {len(chosen)} of {len(wanted)} ports needed are free in {PORTS}")
     return dict(zip(wanted, chosen, strict=True))
+
+
+def _handed_out() -> range:
+    first, last = HANDED_OUT.read_text().split()
+    return range(int(first), int(last) + 1)
 
 
 def port_is_free(port: int) -> bool:

@@ -26,6 +26,12 @@ STOP_SECONDS = 10.0
 EXEC_SECONDS = 10.0
 """Bound of one `exec`, in which a process has no command line yet: large programs are read from a cold disk."""
 
+LEAVING_SECONDS = 10.0
+"""Bound of one exit, in which a process has no command line any more: an API server's memory takes 0.1 s to give back."""
+
+PF_EXITING = 0x4
+"""The flag of a thread that is past its last instruction (include/linux/sched.h)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Component:
@@ -74,12 +80,18 @@ def stop(paths: Paths, name: str, *, sig: signal.Signals = signal.SIGTERM) -> No
 
 
 def pid_of(paths: Paths, name: str) -> int | None:
-    """The pid of a running component, or None when it does not run or its number now belongs to someone else."""
+    """The pid of a running component, or None when it does not run or its number now belongs to someone else.
+
+    One that was killed is gone only when its last thread is: until then its ports and files are taken.
+    """
     try:
         pid = int(_pid_file(paths, name).read_text())
     except (FileNotFoundError, ValueError):
         return None
-    return pid if any(_names(paths.state, word) for word in command_line(pid)) else None
+    words = command_line(pid)
+    if not words:
+        wait_until(lambda: not _leaving(pid), f"{name} (pid {pid}) left by all its threads", seconds=LEAVING_SECONDS)
+    return pid if any(_names(paths.state, word) for word in words) else None
 
 
 def names(paths: Paths) -> list[str]:
@@ -135,6 +147,29 @@ def _in_exec(pid: int) -> bool:
     except OSError:
         return False
     return True
+
+
+def _leaving(pid: int) -> bool:
+    """Whether a process's first thread has ended and another has not."""
+    threads = [state_and_flags for task in _listed(Path(f"/proc/{pid}/task")) if (state_and_flags := _state_and_flags(task))]
+    first = _state_and_flags(Path(f"/proc/{pid}"))
+    return first is not None and bool(first[1] & PF_EXITING) and any(state not in "ZX" for state, _ in threads)
+
+
+def _listed(folder: Path) -> list[Path]:
+    try:
+        return list(folder.iterdir())
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+
+
+def _state_and_flags(task: Path) -> tuple[str, int] | None:
+    """Two fields of a thread's `stat` (proc_pid_stat(5)), counted behind the name; None once it is gone."""
+    try:
+        fields = (task / "stat").read_text(errors="replace").rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return fields[0], int(fields[6])
 
 
 def _signal(pid: int, sig: signal.Signals) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from farthing.local import builds, requirements
-from farthing.local.baseline import claim_machine
+from farthing.local.baseline import claim_machine, reserve_ports
 from farthing.local.certificates import ADMIN
 from farthing.local.cluster import LocalCluster
 from farthing.local.controlplane import make_identities, start_control_plane
@@ -49,6 +49,7 @@ def up(
         binaries = builds.build(paths, MODULES[profile], progress)
         cluster = LocalCluster(paths, decide(paths, profile, native_gangs=native_gangs), binaries)
         if profile == "Cluster":
+            reserve_ports(paths, cluster.decisions.ports.values())
             _measure(cluster, slots, progress)
         _start_control_plane(cluster, progress)
         if profile == "Cluster":

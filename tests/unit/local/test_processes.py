@@ -9,11 +9,26 @@ import sys
 import pytest
 
 from farthing.errors import LocalClusterError
+from farthing.local.network import port_is_free
 from farthing.local.paths import Paths
 from farthing.local.processes import Component, command_line, log_of, log_tail, names, pid_of, start, stop
 from farthing.local.shell import wait_until
 
 SLEEP = "import sys, time; print('up', flush=True); time.sleep(600)"
+SLOW_TO_LEAVE = """
+import ctypes, socket, sys, threading, time
+from pathlib import Path
+folder = Path(sys.argv[1].partition("=")[2]).parent
+def hold():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        (folder / "port.new").write_text(str(server.getsockname()[1]))
+        (folder / "port.new").rename(folder / "port")
+        while not (folder / "leave").exists():
+            time.sleep(0.01)
+        time.sleep(0.3)
+threading.Thread(target=hold).start()
+ctypes.CDLL(None).pthread_exit(None)
+"""
 STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(600)"
 
 
@@ -71,6 +86,31 @@ def test_after_kill_9_it_starts_again(paths):
     wait_until(lambda: pid_of(paths, "sleeper") is None, "killed", seconds=10)
     assert start(paths, a_component(paths))
     assert pid_of(paths, "sleeper") not in (None, killed)
+
+
+@pytest.fixture
+def leaving(paths):
+    """A component whose first thread has ended while another holds a port, until `state/leave` is there."""
+    start(paths, a_component(paths, program=SLOW_TO_LEAVE))
+    pid = int((paths.run / "sleeper.pid").read_text())
+    wait_until((paths.state / "port").exists, "port held", seconds=10)
+    wait_until(lambda: command_line(pid) == [], "first thread ended", seconds=10)
+    yield pid
+    (paths.state / "leave").touch()
+
+
+def test_a_process_is_there_until_its_last_thread_lets_go_of_its_ports(paths, leaving):
+    """A killed API server has no command line 0.1 s before its port is free; one started in between could not have it."""
+    (paths.state / "leave").touch()
+    assert pid_of(paths, "sleeper") is None
+    assert port_is_free(int((paths.state / "port").read_text()))
+
+
+def test_a_process_that_does_not_leave_is_said_so(paths, leaving, monkeypatch):
+    monkeypatch.setattr("farthing.local.processes.LEAVING_SECONDS", 0.2)
+    with pytest.raises(LocalClusterError, match=rf"sleeper \(pid {leaving}\) left by all its threads"):
+        start(paths, a_component(paths))
+    assert (paths.run / "sleeper.pid").read_text().strip() == str(leaving)
 
 
 def test_someone_elses_process_with_our_number_is_neither_ours_nor_killed(paths):

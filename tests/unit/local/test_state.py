@@ -6,7 +6,7 @@ import socket
 import pytest
 
 from farthing.errors import LocalClusterError
-from farthing.local import state
+from farthing.local import network, state
 from farthing.local.network import PORTS, free_ports, host_address, port_is_free
 from farthing.local.paths import Paths
 from farthing.local.state import PORT_NAMES, decide, load
@@ -63,6 +63,14 @@ def test_a_port_in_use_is_not_free():
 def test_ports_in_use_are_passed_over():
     free = set(list(PORTS)[:3])
     assert set(free_ports(["a", "b", "c"], free.__contains__).values()) == free
+
+
+def test_ports_that_the_kernel_hands_out_come_last(tmp_path, monkeypatch):
+    file = tmp_path / "ip_local_port_range"
+    file.write_text(f"{PORTS[3]}\t65535\n")
+    monkeypatch.setattr(network, "HANDED_OUT", file)
+    assert set(free_ports(["a", "b", "c"], lambda port: True).values()) == set(PORTS[:3])
+    assert set(free_ports(["a", "b"], {PORTS[0], PORTS[9]}.__contains__).values()) == {PORTS[0], PORTS[9]}
 
 
 def test_too_few_ports_is_an_error():

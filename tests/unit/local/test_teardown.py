@@ -88,7 +88,7 @@ def test_sysctls_get_their_old_values_and_no_others_are_written(tmp_path, monkey
     (tmp_path / "same").chmod(0o400)
     untouched = (tmp_path / "same").stat().st_mtime_ns
     restore_sysctls(Baseline({"changed": "0", "same": "0"}, [], []))
-    assert (tmp_path / "changed").read_text() == "0"
+    assert (tmp_path / "changed").read_text() == "0\n"
     assert (tmp_path / "same").stat().st_mtime_ns == untouched
 
 
@@ -132,6 +132,31 @@ def test_what_the_machine_was_like_is_saved_once(machine, monkeypatch):
     saved = baseline.load_baseline(one)
     assert saved is not None
     assert saved.sysctls == {"observed": "first"}
+
+
+@pytest.mark.parametrize(("before", "while_up"), [("", "20001,20005\n"), ("8080,9148", "8080,9148,20001,20005\n")])
+def test_the_clusters_ports_are_reserved_while_it_is_up(machine, monkeypatch, tmp_path, before, while_up):
+    monkeypatch.setattr(baseline, "PROC_SYS", tmp_path)
+    file = tmp_path / baseline.RESERVED_PORTS
+    file.parent.mkdir(parents=True)
+    monkeypatch.setattr(baseline, "_observe", lambda: Baseline({baseline.RESERVED_PORTS: before}, [], []))
+    one = machine("one")
+    baseline.claim_machine(one)
+    for _ in range(2):
+        baseline.reserve_ports(one, [20005, 20001])
+        assert file.read_text() == while_up
+    saved = baseline.load_baseline(one)
+    assert saved is not None
+    restore_sysctls(saved)
+    assert file.read_text() == f"{before}\n"
+
+
+def test_a_machine_whose_reserved_ports_were_not_saved_keeps_them(machine, monkeypatch, tmp_path):
+    monkeypatch.setattr(baseline, "PROC_SYS", tmp_path / "sys")
+    one = machine("one")
+    baseline.claim_machine(one)
+    baseline.reserve_ports(one, [20001])
+    assert not (tmp_path / "sys").exists()
 
 
 def test_cgroup_versions(tmp_path):
