@@ -1,6 +1,6 @@
 """BudgetedTrainingJob (btj): what to train, and the budget that must never be passed."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
@@ -15,12 +15,13 @@ from farthing.api.base import (
     Money,
     Name,
     ObjectMeta,
-    ShortText,
     Timestamp,
     Uri,
     rule,
     rules,
 )
+from farthing.api.job_data import DataSourceSpec, DataSpec, SelectionSpec, TokenizerSpec, ValidationSpec
+from farthing.api.job_model import LoraSpec, ModelSpec, PretrainedModel
 from farthing.api.job_rules import JOB_RULES
 from farthing.api.job_status import (
     AllocationStatus,
@@ -38,135 +39,6 @@ from farthing.api.job_status import (
 )
 from farthing.api.template import PodTemplate
 from farthing.units import DURATION_PATTERN
-
-OpenConfig = Annotated[dict[str, Any], Field(json_schema_extra={"x-kubernetes-preserve-unknown-fields": True})]
-
-
-class PretrainedModel(ApiModel):
-    """A folder with config.json, safetensors and a tokenizer, at an fsspec URI that the worker can read."""
-
-    uri: Uri
-    """Where the folder is, for example file:///models/llama-1m or s3://bucket/model."""
-    revision: ShortText | None = None
-    """A version of the folder, for stores that have versions."""
-    config: OpenConfig | None = None
-    """The folder's config.json, inline: the operator reads no tenant storage, and plans from this."""
-
-
-class LoraSpec(ApiModel):
-    """Low-rank adapters; arXiv:2106.09685."""
-
-    model_config = ConfigDict(
-        json_schema_extra=rules(
-            rule("double(self.dropout) < 1.0", 'model.lora.dropout must be below 1: it is a share, for example "0.05"'),
-        )
-    )
-    rank: Annotated[int, Field(ge=1, le=1024)] = 8
-    """Width of the adapters."""
-    alpha: Annotated[int, Field(ge=1, le=4096)] = 16
-    """Scale: the adapters' output is multiplied by alpha ÷ rank."""
-    dropout: Money = "0"
-    """Share of the adapters' inputs that is dropped while training."""
-    target_modules: Annotated[list[Annotated[str, Field(max_length=64)]], Field(min_length=1, max_length=16)] = Field(
-        default=["q_proj", "k_proj", "v_proj", "o_proj"]
-    )
-    """Names of the linear layers that get an adapter."""
-
-
-class ModelSpec(ApiModel):
-    """The model: a preset of the catalogue, a Hugging Face config inline, or pretrained weights."""
-
-    model_config = ConfigDict(
-        json_schema_extra=rules(
-            rule(
-                "(has(self.preset) ? 1 : 0) + (has(self.config) ? 1 : 0) + (has(self.pretrained) ? 1 : 0) == 1",
-                "model needs exactly one of preset, config and pretrained",
-            )
-        )
-    )
-    preset: Annotated[str, Field(min_length=1, max_length=64)] | None = None
-    """A model of the catalogue, initialised at random, for example llama-1m."""
-    config: OpenConfig | None = None
-    """A Hugging Face config.json written inline, initialised at random."""
-    pretrained: PretrainedModel | None = None
-    """Weights to start from."""
-    adapter: Literal["None", "LoRA", "QLoRA", "Auto"] = "None"
-    """None trains every weight; LoRA trains low-rank adapters only; Auto leaves it to the planner."""
-    lora: LoraSpec | None = None
-    """Shape of the adapters, where there are any."""
-
-
-class DataSourceSpec(ApiModel):
-    """Documents at an fsspec URI; globs are allowed, for example file:///data/**/*.py."""
-
-    uri: Uri
-    """Where the documents are; read by the worker with the tenant's credentials."""
-    format: Literal["Text", "JSONL", "Parquet", "Tokens"] = "Text"
-    """Text: one document a file. JSONL and Parquet: one a row. Tokens: already tokenised."""
-    text_field: Annotated[str, Field(min_length=1, max_length=128)] = "text"
-    """The column that holds the text, in JSONL and Parquet."""
-
-
-class ValidationSpec(ApiModel):
-    """Either a share of the training documents, never trained on, or documents of its own."""
-
-    model_config = ConfigDict(
-        json_schema_extra=rules(
-            rule("has(self.fraction) != has(self.uri)", "validation needs exactly one of fraction and uri"),
-            rule(
-                "!has(self.fraction) || (double(self.fraction) > 0.0 && double(self.fraction) < 1.0)",
-                'validation.fraction must be between 0 and 1, for example "0.01"',
-            ),
-        )
-    )
-    fraction: Money | None = None
-    """Share of the training documents that is set aside, between 0 and 1."""
-    uri: Uri | None = None
-    """Documents of its own."""
-    format: Literal["Text", "JSONL", "Parquet", "Tokens"] = "Text"
-    """Format of the documents at `uri`."""
-    text_field: Annotated[str, Field(min_length=1, max_length=128)] = "text"
-    """The column that holds the text, in JSONL and Parquet."""
-
-
-class TokenizerSpec(ApiModel):
-    """Either train a byte-level BPE of this size in the prepare stage, or take a tokenizer folder. Absent: the model's own."""
-
-    model_config = ConfigDict(
-        json_schema_extra=rules(
-            rule("has(self.vocabularySize) != has(self.uri)", "tokenizer needs exactly one of vocabularySize and uri")
-        )
-    )
-    vocabulary_size: Annotated[int, Field(ge=257, le=1_000_000)] | None = None
-    """Entries of the byte-level BPE that the prepare stage trains."""
-    uri: Uri | None = None
-    """A folder with tokenizer.json."""
-
-
-class SelectionSpec(ApiModel):
-    """Which examples are worth their FLOPs. Modes other than None are planned for a later release and stall the job."""
-
-    mode: Literal["None", "Dedup", "Importance", "Perplexity", "Auto"] = "None"
-    """How examples are chosen; None keeps them all."""
-    target: DataSourceSpec | None = None
-    """Documents that the selected ones should resemble."""
-
-
-class DataSpec(ApiModel):
-    """What to train on."""
-
-    train: DataSourceSpec
-    """The training documents."""
-    validation: ValidationSpec = ValidationSpec(fraction="0.01")
-    """The documents that the validation loss is measured on."""
-    tokenizer: TokenizerSpec | None = None
-    """Absent: the model's own tokenizer."""
-    selection: SelectionSpec = SelectionSpec()
-    """Which examples are worth their FLOPs."""
-    sequence_length: Annotated[int, Field(ge=8, le=1_048_576)] = 1024
-    """Tokens in one sequence; documents are packed to this length."""
-    seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
-    """Fixes the order of the samples and every random number."""
 
 
 class TrainingSpec(ApiModel):

@@ -19,7 +19,7 @@ from farthing.contract.runconfig import RunConfig
 from farthing.domain.decision import Because, Lease, NestedEnds, OpenAttempt
 from farthing.domain.plan import Plan
 from farthing.planner.corrections import UNEXPLAINED
-from farthing.planner.learning import THROUGHPUT
+from farthing.planner.evidence import THROUGHPUT
 from farthing.units import LARGEST_COUNT, format_bytes, format_whole
 
 ANNOTATION_PLAN: Final = "farthing.dev/plan"

@@ -19,18 +19,8 @@ from farthing.domain.plan import Allocation, MemoryEstimate, Prediction, Strateg
 from farthing.domain.planning import Measurement, PlanRequest
 from farthing.errors import UnknownAccelerator
 from farthing.planner.drafts import Draft, drafts
-from farthing.planner.learning import (
-    MEMORY,
-    OUTLIER,
-    THROUGHPUT,
-    Correction,
-    Evidence,
-    Posterior,
-    Triple,
-    learn_all,
-    refusal,
-    repeated,
-)
+from farthing.planner.evidence import MEMORY, THROUGHPUT, Evidence, Triple, refusal
+from farthing.planner.learning import OUTLIER, Correction, Posterior, learn_all, repeated
 
 UNEXPLAINED = "unexplained (measured)"
 """The memory term that a correction adds to every phase: what was measured and no formula has."""

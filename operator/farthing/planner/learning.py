@@ -19,34 +19,35 @@ and for the same strategy of another family on another one, ± 19 % for what sha
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
-from math import exp, isfinite, log, sqrt
+from math import exp, sqrt
 from statistics import median, median_high
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from farthing.domain.plan import Prediction
 from farthing.errors import InvalidSpec
+from farthing.planner.evidence import (
+    MEMORY,
+    NOISE_SIGMA,
+    PRIOR_SIGMA,
+    Evidence,
+    Refusal,
+    Triple,
+    evidence_of,
+    prior_of,
+    refusal,
+    shareable,
+)
 
-THROUGHPUT: Final = "throughput"
-MEMORY: Final = "memory"
-PRIOR_SIGMA: Final = {THROUGHPUT: 0.20, MEMORY: 0.10}
-"""Relative deviation of a run from its estimate before anything was measured; the caller passes the estimate's own where it
-has one."""
-NOISE_SIGMA: Final = {THROUGHPUT: 0.05, MEMORY: 0.02}
-"""Part of it that is the single run's: between runs of one triple whose plans differ in batch and gang, by measured rows of one
-source (half the squared difference of log-ratios; its median over pairs, as a deviation, by source: 3-13 % and 1-9 %, in the
-middle 3 % and 2 %); taken for runs of one plan too."""
 PARTS: Final = {"common": 0.35, "family": 0.05, "strategy": 0.20, "accelerator": 0.25, "triple": 0.15}
 """Shares of the other part's variance where an estimate is as sure as PRIOR_SIGMA; they add up to 1. From the log-ratios of
 1,840 measured throughputs and 483 peaks to estimates fitted without their source: of the variance, runs of one source share 0.6
 on one accelerator, 0.65 with the family in common, 0.75 with the strategy, and 0.4-0.7 across accelerators. `common` is the
 site: its software, its network and how it measures."""
-REFUSED: Final = 10.0
-"""Ratio measured ÷ predicted, either way, beyond which a mistake of units or of the meter is likelier than such an error."""
 OUTLIER: Final = 2.5
 """Deviations by which a run may disagree with what the others predict before it loses weight."""
 KEPT: Final = 8
@@ -54,49 +55,6 @@ KEPT: Final = 8
 SHOWN_ORIGINS: Final = 3
 """Origins that a correction names in words; the others are counted."""
 _VERSION = 1
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Triple:
-    """What a correction is for."""
-
-    family: str
-    """Model family, such as `llama`."""
-    strategy: str
-    """How the step is executed: the strategy's signature, or a coarser name of it."""
-    accelerator: str
-
-
-@dataclass(frozen=True, slots=True)
-class Evidence:
-    """One measured run beside its prediction, with where it comes from."""
-
-    quantity: str
-    """THROUGHPUT or MEMORY."""
-    triple: Triple
-    measured: float
-    predicted: float
-    """By the formulas alone, in the same unit as `measured`: never an already corrected number."""
-    unit: str
-    origin: str
-    """Job, attempt and image that measured it; one origin counts once per quantity and triple."""
-    measured_at: str
-    """RFC 3339 time, as given."""
-    sigma: float | None = None
-    """Relative deviation that the prediction stated of itself; None: PRIOR_SIGMA."""
-
-    @property
-    def log_ratio(self) -> float:
-        """ln(measured ÷ predicted)."""
-        return log(self.measured / self.predicted)
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """A measurement that was not learnt from, and why."""
-
-    evidence: Evidence
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +110,7 @@ class Posterior:
 
     def correction(self, triple: Triple, prior_sigma: float | None = None) -> Correction:
         """For that triple, measured or not. Raises as `Learning.correction`."""
-        prior = _shareable(self.quantity, _prior(self.quantity, prior_sigma))
+        prior = shareable(self.quantity, prior_of(self.quantity, prior_sigma))
         exact = [e for e in self.runs if e.triple == triple]
         others = [e for e in self.runs if e.triple != triple]
         kin = [e for e in others if _kin(e.triple, triple)]
@@ -196,7 +154,7 @@ class Learning:
 
     def posterior(self, quantity: str) -> Posterior:
         """The same for many triples: the runs are weighed against one another only here. Raises InvalidSpec."""
-        _prior(quantity, None)
+        prior_of(quantity, None)
         runs = tuple(e for e in self.evidence if e.quantity == quantity)
         triples, ratios, deviations = [run.triple for run in runs], np.array([run.log_ratio for run in runs]), _deviations(runs)
         shared = _shared(quantity, triples, deviations, triples, deviations)
@@ -213,7 +171,7 @@ class Learning:
         """What `to_json` wrote. Raises InvalidSpec for other text, and for evidence that `learn` would refuse."""
         try:
             stored = json.loads(text)
-            evidence = tuple(_evidence(entry) for entry in stored["evidence"])
+            evidence = tuple(evidence_of(entry) for entry in stored["evidence"])
         except (ValueError, TypeError, KeyError) as error:
             raise InvalidSpec("learning", text[:80], f"it is not what was stored: {error}") from error
         if stored.get("version") != _VERSION:
@@ -240,27 +198,11 @@ def repeated(runs: Sequence[Evidence], prior_sigma: float | None = None) -> Corr
     `Learning.correction`, and IndexError without runs.
     """
     quantity, triple = runs[-1].quantity, runs[-1].triple
-    before = _prior(quantity, prior_sigma)
+    before = prior_of(quantity, prior_sigma)
     middle = (median_high if quantity == MEMORY else median)([run.log_ratio for run in runs])
     named = tuple(dict.fromkeys(run.origin for run in reversed(runs)))
     after = min(before, NOISE_SIGMA[quantity] * sqrt(1.0 + 1.0 / len(runs)))
     return Correction(quantity, triple, exp(middle), after, before, len(runs), 0, named, same_plan=True)
-
-
-def refusal(evidence: Evidence) -> str:
-    """Why a measurement cannot be learnt from; empty where it can."""
-    if evidence.quantity not in PRIOR_SIGMA:
-        return f"quantity {evidence.quantity!r} is not one of {', '.join(sorted(PRIOR_SIGMA))}"
-    for name in ("measured", "predicted"):
-        value = getattr(evidence, name)
-        if not isfinite(value) or value <= 0:
-            return f"{name} {evidence.quantity} of {value} {evidence.unit} is no finite number above 0"
-    if evidence.sigma is not None and not (isfinite(evidence.sigma) and evidence.sigma > 0):
-        return f"a deviation of {evidence.sigma} is no finite number above 0"
-    ratio = evidence.log_ratio
-    if abs(ratio) > log(REFUSED):
-        return f"measured {evidence.measured:.4g} {evidence.unit} is {exp(ratio):.4g} times the prediction: beyond {REFUSED:g}"
-    return ""
 
 
 def _robust_noise(shared: NDArray[np.float64], ratios: NDArray[np.float64], noise: float) -> NDArray[np.float64]:
@@ -287,7 +229,7 @@ def _robust_noise(shared: NDArray[np.float64], ratios: NDArray[np.float64], nois
 
 def _deviations(runs: Sequence[Evidence]) -> list[float]:
     """What each run's estimate leaves to be shared."""
-    return [_shareable(run.quantity, _prior(run.quantity, run.sigma)) for run in runs]
+    return [shareable(run.quantity, prior_of(run.quantity, run.sigma)) for run in runs]
 
 
 def _shared(
@@ -305,7 +247,7 @@ def _shared(
     shares = PARTS["common"] + sum(PARTS[part] * same.astype(np.float64) for part, same in equal.items())
     alike = equal["family"] & equal["strategy"] & equal["accelerator"]
     variance = np.minimum.outer(np.square(of_ones), np.square(of_others))
-    usual = np.minimum(variance, _shareable(quantity, PRIOR_SIGMA[quantity]) ** 2)
+    usual = np.minimum(variance, shareable(quantity, PRIOR_SIGMA[quantity]) ** 2)
     found = usual * (shares + PARTS["triple"] * alike) + (variance - usual) * equal["accelerator"]
     return np.asarray(found, dtype=np.float64)
 
@@ -316,30 +258,3 @@ def _kin(one: Triple, other: Triple) -> bool:
 
 def _same(one: Evidence, other: Evidence) -> bool:
     return one.quantity == other.quantity and one.triple == other.triple
-
-
-def _prior(quantity: str, given: float | None) -> float:
-    if quantity not in PRIOR_SIGMA:
-        raise InvalidSpec("quantity", quantity, f"use one of {', '.join(sorted(PRIOR_SIGMA))}")
-    prior = PRIOR_SIGMA[quantity] if given is None else given
-    if not (isfinite(prior) and prior > 0):
-        raise InvalidSpec("prior_sigma", prior, "give a finite number above 0")
-    return prior
-
-
-def _shareable(quantity: str, sigma: float) -> float:
-    """Deviation that runs can have in common: without the single run's, which is half of it at most."""
-    return sqrt(max(sigma**2 - NOISE_SIGMA[quantity] ** 2, sigma**2 / 4.0))
-
-
-def _evidence(entry: Mapping[str, Any]) -> Evidence:
-    return Evidence(
-        quantity=str(entry["quantity"]),
-        triple=Triple(**{name: str(entry["triple"][name]) for name in ("family", "strategy", "accelerator")}),
-        measured=float(entry["measured"]),
-        predicted=float(entry["predicted"]),
-        unit=str(entry["unit"]),
-        origin=str(entry["origin"]),
-        measured_at=str(entry["measured_at"]),
-        sigma=None if entry.get("sigma") is None else float(entry["sigma"]),
-    )

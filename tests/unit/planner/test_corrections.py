@@ -14,7 +14,8 @@ from farthing.domain.planning import Measurement, PlanRequest
 from farthing.planner import plan
 from farthing.planner.corrections import UNEXPLAINED, Corrections, formulas_alone, strategy_name
 from farthing.planner.drafts import drafts
-from farthing.planner.learning import OUTLIER, REFUSED
+from farthing.planner.evidence import REFUSED
+from farthing.planner.learning import OUTLIER
 from farthing.units import GIB
 
 FEW = settings(max_examples=25, deadline=None)

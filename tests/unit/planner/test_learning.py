@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from farthing.domain.plan import Prediction
 from farthing.errors import InvalidSpec
-from farthing.planner.learning import KEPT, MEMORY, PARTS, REFUSED, THROUGHPUT, Evidence, Learning, Triple, learn_all, repeated
+from farthing.planner.evidence import MEMORY, REFUSED, THROUGHPUT, Evidence, Triple
+from farthing.planner.learning import KEPT, PARTS, Learning, learn_all, repeated
 
 HERE = Triple("llama", "fsdp", "H100")
 SAME_CARD = Triple("llama", "zero1", "H100")
