@@ -1,5 +1,6 @@
 """The operator as its own process against a cluster, started as its image starts it."""
 
+import http.client
 import os
 import signal
 import subprocess
@@ -53,7 +54,7 @@ class Operator:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()
-        except OSError:
+        except (OSError, http.client.HTTPException):
             return 0, ""
 
     def metric(self, name: str) -> float:

@@ -1,5 +1,6 @@
 """Tiny training runs in real processes: a corpus, a run config, and ways to start, ask and stop them."""
 
+import http.client
 import json
 import os
 import re
@@ -143,7 +144,7 @@ class Run:
         """None while the port does not answer yet."""
         try:
             return Progress.model_validate_json(self.get("/progress"))
-        except OSError:
+        except (OSError, http.client.HTTPException):
             return None
 
     def post(self, route: str, body: dict[str, Any] | bytes, token: str = TOKEN) -> tuple[int, dict[str, Any]]:

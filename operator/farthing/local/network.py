@@ -45,6 +45,8 @@ def host_address() -> str:
 def free_ports(names: Iterable[str], is_free: Callable[[int], bool] | None = None) -> dict[str, int]:
     """A free port for each name, if possible none that the kernel may hand out to another while its owner is down.
 
+    Else none that it gives to connections, which have the parity of the first (net/ipv4/inet_hashtables.c): who asks whether a
+    server is there yet could be given that server's own port, and reach itself.
     Random, so that two clusters that start at the same time do not choose the same.
 
     Raises LocalClusterError when the range has too few.
@@ -52,7 +54,7 @@ def free_ports(names: Iterable[str], is_free: Callable[[int], bool] | None = Non
     is_free = is_free or port_is_free
     wanted = list(names)
     chosen: list[int] = []
-    for port in sorted(random.sample(PORTS, len(PORTS)), key=_handed_out().__contains__):
+    for port in sorted(random.sample(PORTS, len(PORTS)), key=_preference()):
         if len(chosen) == len(wanted):
             break
         if is_free(port):
@@ -62,9 +64,10 @@ def free_ports(names: Iterable[str], is_free: Callable[[int], bool] | None = Non
     return dict(zip(wanted, chosen, strict=True))
 
 
-def _handed_out() -> range:
-    first, last = HANDED_OUT.read_text().split()
-    return range(int(first), int(last) + 1)
+def _preference() -> Callable[[int], int]:
+    """0 for a port that the kernel hands out to nobody, 1 for one that it gives to servers, 2 to connections."""
+    first, last = map(int, HANDED_OUT.read_text().split())
+    return lambda port: 0 if not first <= port <= last else 1 + (port % 2 == first % 2)
 
 
 def port_is_free(port: int) -> bool:

@@ -73,6 +73,14 @@ def test_ports_that_the_kernel_hands_out_come_last(tmp_path, monkeypatch):
     assert set(free_ports(["a", "b"], {PORTS[0], PORTS[9]}.__contains__).values()) == {PORTS[0], PORTS[9]}
 
 
+@pytest.mark.parametrize("first", [1024, 1025])
+def test_where_all_are_handed_out_none_is_given_to_connections(first, tmp_path, monkeypatch):
+    file = tmp_path / "ip_local_port_range"
+    file.write_text(f"{first}\t65535\n")
+    monkeypatch.setattr(network, "HANDED_OUT", file)
+    assert {port % 2 for port in free_ports(map(str, range(100)), lambda port: True).values()} == {1 - first % 2}
+
+
 def test_too_few_ports_is_an_error():
     with pytest.raises(LocalClusterError, match="only 1 of 2 ports"):
         free_ports(["a", "b"], lambda port: port == PORTS[0])
