@@ -87,7 +87,10 @@ def load_baseline(paths: Paths) -> Baseline | None:
 
 
 def reserve_ports(paths: Paths, ports: Iterable[int]) -> None:
-    """Keep the cluster's ports for its components: one that was killed must find its own free when it starts again."""
+    """Keep the cluster's ports for its components: one that was killed must find its own free when it starts again.
+
+    Raises LocalClusterError where the machine does not let itself be set.
+    """
     baseline = load_baseline(paths)
     before = baseline.sysctls.get(RESERVED_PORTS) if baseline else None
     if before is not None:  # else nobody could give it back
@@ -95,7 +98,7 @@ def reserve_ports(paths: Paths, ports: Iterable[int]) -> None:
 
 
 def restore_sysctls(baseline: Baseline) -> None:
-    """Give changed sysctls their old values; what already has its value is not written."""
+    """Give changed sysctls their old values; what already has its value is not written. Raises as `reserve_ports`."""
     for name, value in baseline.sysctls.items():
         if _sysctl(name) != value:
             _set_sysctl(name, value)
@@ -126,7 +129,12 @@ def _sysctl(name: str) -> str | None:
 
 
 def _set_sysctl(name: str, value: str) -> None:
-    (PROC_SYS / name).write_text(f"{value}\n")  # an empty value too must be one write
+    try:
+        (PROC_SYS / name).write_text(f"{value}\n")  # an empty value too must be one write
+    except OSError as error:
+        raise LocalClusterError(
+            f"{PROC_SYS / name}: {error.strerror}: a node needs a machine whose sysctls can be set"
+        ) from error
 
 
 def _file(paths: Paths) -> Path:

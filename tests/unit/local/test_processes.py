@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 
 import pytest
 
@@ -16,16 +17,14 @@ from farthing.local.shell import wait_until
 
 SLEEP = "import sys, time; print('up', flush=True); time.sleep(600)"
 SLOW_TO_LEAVE = """
-import ctypes, socket, sys, threading, time
+import ctypes, socket, sys, threading
 from pathlib import Path
 folder = Path(sys.argv[1].partition("=")[2]).parent
 def hold():
     with socket.create_server(("127.0.0.1", 0)) as server:
         (folder / "port.new").write_text(str(server.getsockname()[1]))
         (folder / "port.new").rename(folder / "port")
-        while not (folder / "leave").exists():
-            time.sleep(0.01)
-        time.sleep(0.3)
+        (folder / "leave").read_bytes()
 threading.Thread(target=hold).start()
 ctypes.CDLL(None).pthread_exit(None)
 """
@@ -90,18 +89,26 @@ def test_after_kill_9_it_starts_again(paths):
 
 @pytest.fixture
 def leaving(paths):
-    """A component whose first thread has ended while another holds a port, until `state/leave` is there."""
+    """A component whose first thread has ended while another holds a port, until somebody writes to `state/leave`."""
+    os.mkfifo(paths.state / "leave")
     start(paths, a_component(paths, program=SLOW_TO_LEAVE))
     pid = int((paths.run / "sleeper.pid").read_text())
     wait_until((paths.state / "port").exists, "port held", seconds=10)
     wait_until(lambda: command_line(pid) == [], "first thread ended", seconds=10)
     yield pid
-    (paths.state / "leave").touch()
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
 
 
-def test_a_process_is_there_until_its_last_thread_lets_go_of_its_ports(paths, leaving):
+def test_a_process_is_there_until_its_last_thread_lets_go_of_its_ports(paths, leaving, monkeypatch):
     """A killed API server has no command line 0.1 s before its port is free; one started in between could not have it."""
-    (paths.state / "leave").touch()
+
+    def let_go_and_wait(condition, *what, **how):
+        assert not condition()
+        (paths.state / "leave").write_bytes(b"")
+        wait_until(condition, *what, **how)
+
+    monkeypatch.setattr("farthing.local.processes.wait_until", let_go_and_wait)
     assert pid_of(paths, "sleeper") is None
     assert port_is_free(int((paths.state / "port").read_text()))
 

@@ -151,6 +151,15 @@ def test_the_clusters_ports_are_reserved_while_it_is_up(machine, monkeypatch, tm
     assert file.read_text() == f"{before}\n"
 
 
+def test_a_machine_whose_sysctls_cannot_be_set_is_told_so(machine, monkeypatch, tmp_path):
+    monkeypatch.setattr(baseline, "PROC_SYS", tmp_path / "absent")
+    monkeypatch.setattr(baseline, "_observe", lambda: Baseline({baseline.RESERVED_PORTS: ""}, [], []))
+    one = machine("one")
+    baseline.claim_machine(one)
+    with pytest.raises(LocalClusterError, match=r"ip_local_reserved_ports: No such file or directory: a node needs"):
+        baseline.reserve_ports(one, [20001])
+
+
 def test_a_machine_whose_reserved_ports_were_not_saved_keeps_them(machine, monkeypatch, tmp_path):
     monkeypatch.setattr(baseline, "PROC_SYS", tmp_path / "sys")
     one = machine("one")
